@@ -1,0 +1,353 @@
+"""What QMD sends, accepts and does with a query expansion.
+
+The one place in this project where these facts stand. They are read from QMD 2.8.3 (npm `@tobilu/qmd`,
+`dist/llm.js` and `dist/store.js`) and node-llama-cpp 3.20.0; each definition names the function it follows.
+Standard library only.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+QMD_VERSION = "2.8.3"
+NODE_LLAMA_CPP_VERSION = "3.20.0"
+
+# --- What QMD sends ------------------------------------------------------------------------------------
+
+# node-llama-cpp dist/config.js, defaultChatSystemPrompt: QMD sets no system prompt, so this one is inserted.
+SYSTEM_PROMPT = (
+    "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible.\n"
+    "If a question does not make any sense, or is not factually coherent, explain why instead of answering "
+    "something incorrectly. If you don't know the answer to a question, don't share false information."
+)
+TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+
+
+def user_prompt(query: str) -> str:
+    """The user turn, exactly (llm.js, LlamaCpp.expandQuery). A caller's intent is never part of it."""
+    return f"/no_think Expand this search query: {query}"
+
+
+_ASKED = re.compile(f"/no_think Expand this search query: (.*?)(?:{re.escape(TURN_END)}|$)", re.DOTALL)
+
+
+def query_of(prompt: str) -> str | None:
+    """The query that a prompt made by `user_prompt` or `chatml_prompt` asks about; None if it is no such prompt."""
+    asked = _ASKED.search(prompt)
+    return asked.group(1) if asked else None
+
+
+def messages(query: str, *, system: bool = True) -> list[dict[str, str]]:
+    """The chat that asks for an expansion of `query`.
+
+    With `system`, the prompt that QMD serves; without it, the plain one of Ollama and llama.cpp.
+    """
+    served_turn = [{"role": "system", "content": SYSTEM_PROMPT}] if system else []
+    return [*served_turn, {"role": "user", "content": user_prompt(query)}]
+
+
+def chatml_prompt(query: str, *, system: bool = True) -> str:
+    """`messages` as ChatML text, up to and with the opened assistant turn.
+
+    Qwen3, SmolLM2 and LFM2 all speak it. No `<think>` block is opened: node-llama-cpp's QwenChatWrapper opens
+    none either. SmolLM2's BOS token is `<|im_start|>` itself, so tokenise this text without adding special tokens.
+    """
+    turns = [f"{TURN_START}{m['role']}\n{m['content']}{TURN_END}\n" for m in messages(query, system=system)]
+    return "".join(turns) + f"{TURN_START}assistant\n"
+
+
+# What a chat template or a tokenizer of these models reads as its own: never part of a query or of an expansion.
+CHAT_TOKEN = re.compile(
+    r"<\|[^<>|\s]{1,40}\|>|</?(?:think|tool_call|tool_response|repo_name|reponame|file_sep|filename|gh_stars|"
+    r"issue_start|issue_comment|issue_closed|jupyter_start|jupyter_text|jupyter_code|jupyter_output|jupyter_script|"
+    r"empty_output|start_of_turn|end_of_turn)>|\[/?INST\]"
+)
+
+# --- How QMD decodes -----------------------------------------------------------------------------------
+
+# llm.js, LlamaCpp.expandQuery: stopping is legal only after a newline, and the number of lines is not capped.
+GRAMMAR = r"""
+root ::= line+
+line ::= type ": " content "\n"
+type ::= "lex" | "vec" | "hyde"
+content ::= [^\n]+
+"""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """QMD's decoding settings (llm.js, LlamaCpp.expandQuery).
+
+    QMD also asks for a presence penalty, but node-llama-cpp builds no penalty sampler unless the repeat penalty
+    differs from 1, so it has no effect and is not repeated here. The seed comes from the clock.
+    """
+
+    max_tokens: int = 600
+    temperature: float = 0.7
+    top_k: int = 20
+    top_p: float = 0.8
+
+
+SAMPLING = Sampling()
+CONTEXT_SIZE = 2048  # tokens; llm.js, resolveExpandContextSize
+
+# --- The lines -----------------------------------------------------------------------------------------
+
+LINE_TYPES = ("hyde", "lex", "vec")  # in the order in which an expansion is rendered
+
+
+class Line(NamedTuple):
+    """One typed line of an expansion; `type` is one of LINE_TYPES."""
+
+    type: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.text}"
+
+
+# JavaScript's \s; Python's differs (it has U+001C-U+001F and U+0085 and lacks U+FEFF).
+_JS_SPACE = (
+    "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f"
+    "\u3000\ufeff"
+)
+_SPACES = re.compile(f"[{_JS_SPACE}]+")
+
+
+def _trim(text: str) -> str:
+    return text.strip(_JS_SPACE)
+
+
+def read_line(raw: str) -> Line | None:
+    """One raw line as QMD reads it: the type up to the first colon, then the text, both trimmed; None if it is neither."""
+    kind, colon, text = raw.partition(":")
+    kind = _trim(kind)
+    return Line(kind, _trim(text)) if colon and kind in LINE_TYPES else None
+
+
+def parse(text: str) -> tuple[list[Line], list[str]]:
+    """Split a model's output into its typed lines, in order, and the raw lines that are none (blank ones aside).
+
+    A typed line without text counts as none: the grammar forbids it.
+    """
+    lines, other = [], []
+    for raw in text.split("\n"):
+        line = read_line(raw)
+        if line and line.text:
+            lines.append(line)
+        elif raw.strip():
+            other.append(raw)
+    return lines, other
+
+
+def render(lines: Iterable[tuple[str, str]]) -> str:
+    """The text of an expansion: hyde, then lex, then vec, each line ended by a newline, the last one too.
+
+    Without that last newline a model learns to stop where QMD's grammar forbids it, and runs on.
+    Lines of one type keep their order. Raises ValueError on a type that QMD does not know.
+    """
+    ordered = sorted((Line(*line) for line in lines), key=lambda line: LINE_TYPES.index(line.type))
+    return "".join(f"{line}\n" for line in ordered)
+
+
+# --- What QMD throws away ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is left of an output when QMD has read it.
+
+    `kept` goes to search. `dropped` pairs each raw line that QMD discards with the reason. `duplicates` are lines
+    of `kept` that repeat an earlier one (QMD searches them again). With `fallback` no line survived the filter and
+    `kept` is what QMD searches instead.
+    """
+
+    kept: tuple[Line, ...]
+    dropped: tuple[tuple[str, str], ...]
+    duplicates: tuple[Line, ...]
+    fallback: bool
+
+
+@lru_cache(maxsize=4096)
+def query_terms(query: str) -> tuple[str, ...]:
+    """The terms of which a line must hold one: llm.js, LlamaCpp.expandQuery. Empty for a query without a-z and 0-9."""
+    return tuple(re.findall("[a-z0-9]+", query.lower()))
+
+
+def drop_reason(query: str, line: Line) -> str | None:
+    """Why QMD drops a typed line, or None if it keeps it.
+
+    The first rule is that of store.js, expandQuery; the second that of LlamaCpp.expandQuery, any query term as a substring.
+    """
+    if line.text == query:
+        return "is the query itself"
+    terms = query_terms(query)
+    lowered = line.text.lower()
+    for term in terms:
+        if term in lowered:
+            return None
+    return "holds no word of the query" if terms else None
+
+
+def served(query: str, text: str) -> Served:
+    """Follow an output through QMD's filters (llm.js, LlamaCpp.expandQuery, then store.js, expandQuery)."""
+    kept: list[Line] = []
+    dropped: list[tuple[str, str]] = []
+    survived_first_filter = False
+    for raw in _trim(text).split("\n"):
+        line = read_line(raw)
+        if line is None:
+            if raw.strip():
+                dropped.append((raw, "is no hyde, lex or vec line"))
+            continue
+        reason = drop_reason(query, line)
+        # The fallback hangs on the first filter alone: a line that equals the query counts as surviving there.
+        survived_first_filter = survived_first_filter or reason is None or line.text == query
+        if reason:
+            dropped.append((raw, reason))
+        else:
+            kept.append(line)
+    if not survived_first_filter:
+        # The raw query as lex and vec belongs to the fallback too, and is then dropped for being the query itself.
+        kept = [Line("hyde", f"Information about {query}")]
+    duplicates = tuple(line for i, line in enumerate(kept) if line in kept[:i])
+    return Served(tuple(kept), tuple(dropped), duplicates, not survived_first_filter)
+
+
+# --- How QMD searches: FTS5 ----------------------------------------------------------------------------
+
+# store.js, DOCUMENTS_FTS_DDL; every column is stored through `index_text`.
+FTS_TABLE = "CREATE VIRTUAL TABLE documents_fts USING fts5(filepath, title, body, tokenize='porter unicode61')"
+FTS_RANK = "bm25(documents_fts, 1.5, 4.0, 1.0)"  # store.js, searchFTS: path, title, body; lower is better
+RESULTS_PER_LIST = 20  # store.js, hybridQuery
+
+# Unicode 16 code points with Script = Han, Hiragana, Katakana or Hangul, as JavaScript's \p{Script=...} has them.
+_CJK = (
+    "\u1100-\u11ff\u2e80-\u2e99\u2e9b-\u2ef3\u2f00-\u2fd5\u3005\u3007\u3021-\u3029\u302e\u302f\u3038-\u303b"
+    "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fd-\u30ff\u3131-\u318e\u31f0-\u31ff\u3200-\u321e\u3260-\u327e"
+    "\u32d0-\u32fe\u3300-\u3357\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97c\uac00-\ud7a3\ud7b0-\ud7c6\ud7cb-\ud7fb"
+    "\uf900-\ufa6d\ufa70-\ufad9\uff66-\uff6f\uff71-\uff9d\uffa0-\uffbe\uffc2-\uffc7\uffca-\uffcf\uffd2-\uffd7"
+    "\uffda-\uffdc\U00016fe2\U00016fe3\U00016ff0-\U00016ff6\U0001aff0-\U0001aff3\U0001aff5-\U0001affb"
+    "\U0001affd\U0001affe\U0001b000-\U0001b122\U0001b132\U0001b150-\U0001b152\U0001b155\U0001b164-\U0001b167"
+    "\U0001f200\U00020000-\U0002a6df\U0002a700-\U0002b81d\U0002b820-\U0002cead\U0002ceb0-\U0002ebe0"
+    "\U0002ebf0-\U0002ee5d\U0002f800-\U0002fa1d\U00030000-\U0003134a\U00031350-\U00033479"
+)
+_CJK_RUN = re.compile(f"[{_CJK}]+")
+# Python's \w is exactly JavaScript's [\p{L}\p{N}_].
+_NOT_TERM = re.compile(r"[^\w']")
+_HYPHENATED = re.compile(r"[^\W_](?:[^\W_]|['-])*-[^\W_](?:[^\W_]|['-])*")
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
+# A term of a lex line: an optional minus, then a quoted phrase (its closing quote may be missing) or a bare token.
+_LEX_TOKEN = re.compile(f'(-?)(?:"([^"]*)"?|([^"{_JS_SPACE}]+))')
+
+
+def index_text(text: str) -> str:
+    """A text as QMD stores it in FTS5: Chinese, Japanese and Korean runs a character a token (normalizeCjkForFTS)."""
+    return _CJK_RUN.sub(lambda run: f" {' '.join(run.group())} ", text)
+
+
+def _term(text: str) -> str:
+    return _NOT_TERM.sub("", text).lower()
+
+
+def _phrase(text: str) -> str:
+    """store.js, sanitizeFTS5Phrase: dotted tokens fall into their parts, CJK runs into characters."""
+    words: list[str] = []
+    for token in _SPACES.split(index_text(text)):
+        words += token.split(".") if _DOTTED.fullmatch(token) else [token]
+    return " ".join(filter(None, map(_term, words)))
+
+
+@lru_cache(maxsize=65536)
+def _bare(token: str) -> tuple[str, ...]:
+    """The FTS5 strings, to be ANDed, of a token outside quotes."""
+    if _HYPHENATED.fullmatch(token):
+        phrase = " ".join(filter(None, map(_term, token.split("-"))))
+        return (f'"{phrase}"',) if phrase else ()
+    if _DOTTED.fullmatch(token):
+        return tuple(f'"{part}"*' for part in map(_term, token.split(".")) if part)
+    if _CJK_RUN.search(token):
+        phrase = _phrase(token)
+        return (f'"{phrase}"',) if phrase else ()
+    term = _term(token)
+    return (f'"{term}"*',) if term else ()
+
+
+class LexTerm(NamedTuple):
+    """One term of a lex line: its text without minus and quotes, the FTS5 strings to AND for it, and how it is meant."""
+
+    text: str
+    match: tuple[str, ...]
+    negated: bool
+    phrase: bool
+
+
+def lex_terms(lex_line: str) -> list[LexTerm]:
+    """Read a lex line (store.js, buildFTS5Query); terms of which FTS5 sees nothing are left out.
+
+    A word is a prefix match (`"term"*`); a quoted phrase, a hyphenated token and a CJK run are exact phrases; a
+    dotted token has its parts ANDed; a leading minus excludes.
+    """
+    terms = []
+    for minus, phrase, token in _LEX_TOKEN.findall(lex_line):
+        if phrase:
+            text = _phrase(_trim(phrase))
+            match = (f'"{text}"',) if text else ()
+        elif token:
+            match = _bare(token)
+        else:
+            continue
+        if match:
+            terms.append(LexTerm(phrase or token, match, bool(minus), bool(phrase)))
+    return terms
+
+
+def fts_query(lex_line: str) -> str | None:
+    """The FTS5 MATCH expression that QMD builds from a lex line; None if no positive term is left."""
+    terms = lex_terms(lex_line)
+    positive = [part for term in terms if not term.negated for part in term.match]
+    if not positive:
+        return None
+    negative = [
+        term.match[0] if len(term.match) == 1 else f"({' AND '.join(term.match)})" for term in terms if term.negated
+    ]
+    return " NOT ".join([" AND ".join(positive), *negative])
+
+
+def unmatched_quote(lex_line: str) -> bool:
+    """Whether a lex line has an odd number of double quotes (store.js, validateLexQuery calls it invalid)."""
+    return lex_line.count('"') % 2 == 1
+
+
+_NEGATION = re.compile(f'(?:^|[{_JS_SPACE}])-[A-Za-z0-9_"]')
+
+
+def has_negation(text: str) -> bool:
+    """Whether a vec or hyde text uses lex's negation, an error there (store.js, validateSemanticQuery)."""
+    return "-" in text and _NEGATION.search(text) is not None
+
+
+# --- How QMD fuses -------------------------------------------------------------------------------------
+
+RRF_K = 60
+ORIGINAL_WEIGHT, EXPANSION_WEIGHT = 2.0, 1.0  # store.js, getHybridRrfWeights
+TOP_BONUS, RUNNER_UP_BONUS = 0.05, 0.02  # best rank in any list 1; 2 or 3
+
+
+def fuse(lists: Sequence[Sequence[str]], weights: Sequence[float]) -> list[tuple[str, float]]:
+    """Reciprocal rank fusion as QMD does it (store.js, reciprocalRankFusion).
+
+    `lists` hold document ids, best first, `weights` one number a list. Returns (id, score), best first; equal
+    scores keep the order in which the documents were first seen. Raises ValueError if the lengths differ.
+    """
+    scores: dict[str, float] = {}
+    best_rank: dict[str, int] = {}
+    for ids, weight in zip(lists, weights, strict=True):
+        for rank, doc in enumerate(ids):
+            scores[doc] = scores.get(doc, 0.0) + weight / (RRF_K + rank + 1)
+            best_rank[doc] = min(best_rank.get(doc, rank), rank)
+    for doc, rank in best_rank.items():
+        scores[doc] += TOP_BONUS if rank == 0 else RUNNER_UP_BONUS if rank <= 2 else 0.0
+    return sorted(scores.items(), key=lambda item: -item[1])
