@@ -225,8 +225,8 @@ def _other_latin_language(language: str, text: str, text_words: frozenset[str]) 
 # --- Names ---------------------------------------------------------------------------------------------
 
 _LATIN_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+#_/@'’-]*")
-_NOT_NAMES = frozenset("i i'm i've i'll i'd ok vs or and not tv pc diy faq todo a".split())
-_NO_POSSESSIVE = frozenset("it that what let here there who how where today yesterday tomorrow week month year".split())
+_NOT_NAMES = frozenset(["i", "i'm", "i've", "i'll", "i'd", "ok", "vs", "or", "and", "not", "tv", "pc", "diy", "faq", "todo", "a"])
+_NO_POSSESSIVE = frozenset(["it", "that", "what", "let", "here", "there", "who", "how", "where", "today", "yesterday", "tomorrow", "week", "month", "year"])
 _CODE_LIKE = re.compile(r"(?=.*[a-zA-Z])(?:.*\w[._/#@:]+\w.*|\w+(?:\+\+|#)|.*[a-z][A-Z].*|--?\w[\w-]+|\.[a-z]\w+)")
 
 
@@ -267,9 +267,7 @@ def named_entities(query: str) -> tuple[str, ...]:
         first = position == 0 or tokens[position - 1].endswith((":", ".", "?", "!"))
         token = raw.strip(_EDGE).rstrip(".-/").strip(_EDGE)
         base = re.sub(r"['’]s$", "", token)
-        if base != token and base.lower() not in _NO_POSSESSIVE and base.lower() not in lexicon.SPECIFICITY:
-            found.setdefault(base.lower(), base)
-        elif len(base) > 0 and _is_name(base, first=first, language=language, shouted=shouted):
+        if (base != token and base.lower() not in _NO_POSSESSIVE and base.lower() not in lexicon.SPECIFICITY) or (len(base) > 0 and _is_name(base, first=first, language=language, shouted=shouted)):
             found.setdefault(base.lower(), base)
     return tuple(found.values())
 

@@ -30,6 +30,18 @@ def user_prompt(query: str) -> str:
     return f"/no_think Expand this search query: {query}"
 
 
+_MODE = re.compile(r"\s*/only:(lex|vec|hyde)\s*$")
+
+
+def split_mode(query: str) -> tuple[str, str | None]:
+    """A query without the `/only:TYPE` at its end, and that type.
+
+    The deployed model answers such a query with lines of that type alone. QMD itself knows nothing of it.
+    """
+    mode = _MODE.search(query)
+    return (query[: mode.start()], mode.group(1)) if mode else (query, None)
+
+
 _ASKED = re.compile(f"/no_think Expand this search query: (.*?)(?:{re.escape(TURN_END)}|$)", re.DOTALL)
 
 

@@ -79,7 +79,8 @@ class Query:
     weight: float  # the sum of their specificities
     rarest: frozenset[str]  # the four most specific of the stems
     length: int  # content words, "node.js" being one
-    excluded: frozenset[str]  # stems of `-term` and of what follows "not" or "without"
+    excluded: frozenset[str]  # stems of `-term`
+    may_exclude: frozenset[str]  # and of what follows "not", "no" or "without": a lex line may exclude it
     language: str | None
     names: tuple[language.NameMatcher, ...]
     how_to: bool
@@ -108,18 +109,17 @@ class Judged:
             self.notes.append((factor, why))
 
 
-_EXCLUDED = re.compile(
-    r"(?:(?<!\S)-|\b(?:not|without|except|ohne|sans|sin|sem|senza|zonder|bez) )(\"[^\"]+\"|[^\s\"-]\S*)"
-)
+_EXCLUDED = re.compile(r'(?<!\S)-("[^"]+"|[^\s"-]\S*)')
+_DENIED = re.compile(r"\b(?:not|no|without|except|ohne|sans|sin|sem|senza|zonder|bez) (\S+)")
 
 
 @lru_cache(maxsize=4096)
 def read_query(query: str) -> Query:
     """Analyse a query once; `/only:TYPE` at its end is a mode, not a part of it."""
-    mode = re.search(r"\s*/only:(lex|vec|hyde)\s*$", query)
-    text = query[: mode.start()] if mode else query
+    text, only = qmd.split_mode(query)
     code = language.query_language(text)
     gone = language.stems(w for found in _EXCLUDED.findall(text) for w in language.words(found))
+    denied = gone | language.stems(w for found in _DENIED.findall(text) for w in language.words(found))
     words = language.words(text)
     stop_words = lexicon.STOP_WORDS.get(code or "en", frozenset())
     content = [w for w in words if w not in stop_words] or words
@@ -127,17 +127,18 @@ def read_query(query: str) -> Query:
     tokens = [language.stems(language.words(token)) for token in text.split()]
     return Query(
         text=text,
-        only=mode and mode.group(1),
+        only=only,
         word_list=words,
         words=frozenset(words),
         stop_words=stop_words,
         stems=stems,
         weight=sum(stems.values()),
-        rarest=frozenset(sorted(stems, key=lambda s: (-stems[s], s))[:4]),
+        rarest=frozenset(sorted(stems.keys() - denied, key=lambda s: (-stems[s], s))[:4]),
         length=sum(not token.isdisjoint(stems) for token in tokens),
         excluded=gone,
+        may_exclude=denied,
         language=code,
-        names=tuple(m for m in map(language.NameMatcher, language.named_entities(text)) if not m.stems <= gone),
+        names=tuple(m for m in map(language.NameMatcher, language.named_entities(text)) if not m.stems <= denied),
         how_to=language.asks_how_to(text),
         trouble=language.reports_trouble(text),
     )
@@ -154,9 +155,9 @@ def _read_line(query: Query, line: qmd.Line) -> Judged:
     excluded = names = _NONE
     if line.type == "lex":
         terms = [(term, language.read_term(term.text, query.language)) for term in qmd.lex_terms(line.text)]
-        words = [word for _, term in terms for word in term.words]
-        stems = _NONE.union(*[term.stems for _, term in terms])
         wanted = [pair for pair in terms if not pair[0].negated]
+        words = [word for _, read in wanted for word in read.words]
+        stems = _NONE.union(*[read.stems for _, read in wanted])
         if len(wanted) < len(terms):
             excluded = _NONE.union(*[read.stems for term, read in terms if term.negated])
     else:
@@ -266,11 +267,13 @@ def _lex_faults(query: Query, judged: Judged, size: float) -> None:
         fault(("syntax", "unmatched double quote"))
     elif not judged.wanted:
         fault(("syntax", "leaves nothing to search for"))
-    if judged.excluded and not judged.excluded.isdisjoint(query.stems):
+    if judged.excluded and not (judged.excluded - query.may_exclude).isdisjoint(query.stems):
         fault(("excludes", "excludes a word that the query asks for"))
     if len(judged.wanted) > 4 or size > 5:
         fault(("long", f"{len(judged.wanted)} terms ANDed: hardly any text holds them all"))
-    elif query.length > 2 and judged.stems >= query.stems.keys():
+    elif query.length > 2 and (
+        judged.distinct >= query.words or (query.length > 3 and judged.stems >= query.stems.keys())
+    ):
         fault(("whole query", "repeats the whole query, which QMD searches anyway"))
 
 
@@ -284,14 +287,14 @@ def _judge_lex(query: Query, judged: Judged) -> None:
         judged.lower(_hit(size), f"{count} term{'s' * (count != 1)} ANDed")
     rarest = sorted([read.specificity for _, read in judged.wanted])[-2:]
     judged.lower(0.35 + 0.65 * sum(rarest) / len(rarest), "common words")
-    if query.stems and judged.stems == query.stems.keys():
+    if judged.distinct >= query.words and judged.stems == query.stems.keys():
         judged.lower(0.35, "the same terms as the query, which QMD searches anyway")
     new = sum([query.stems.keys().isdisjoint(read.stems) for _, read in judged.wanted])
     if new == count and query.stems:
         judged.lower(0.4 if qmd.query_terms(query.text) else 0.85, "no word of the query")
     elif new > 1:
         judged.lower(0.85 ** (new - 1), f"{new} terms that the query lacks")
-    if query.excluded and not query.excluded.isdisjoint(judged.stems - judged.excluded):
+    if not query.excluded.isdisjoint(judged.stems):
         judged.lower(0.3, "searches for what the query excludes")
     _names_kept(query, judged, 0.7)
 

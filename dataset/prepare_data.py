@@ -1,0 +1,167 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["pydantic>=2.12", "qmd-expansion", "rich"]
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+# [tool.uv.sources]
+# qmd-expansion = { path = "..", editable = true }
+# ///
+"""Turn data/*.jsonl into what the trainer reads: data/train/train.jsonl, val.jsonl and dataset_info.json.
+
+    uv run dataset/prepare_data.py
+    uv run dataset/prepare_data.py --data my_examples --output my_train --plain-share 0.5
+
+Every example goes through the schema; of equal queries (Unicode, case and spaces aside) the first one stays. A row is
+{"query", "prompt", "completion"}: the prompt in ChatML as `qmd.py` renders it (Qwen3 without thinking, SmolLM2 and LFM2
+speak the same, so no tokenizer is needed), the completion with its last newline; the trainer appends the end-of-turn
+token. QMD serves its prompt with a system turn; a share of the examples goes without, as Ollama and llama.cpp ask.
+
+An example's place in train or val, and its system turn, hang on a hash of its query (without `/only:`), so adding data
+moves no other example. Exit code 2 on the first bad line; nothing is written then.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import qmd
+from dataset.console import tracked
+from dataset.schema import TrainingExample, data_files, normalize, read_rows
+
+ROOT = Path(__file__).resolve().parent.parent
+VAL_SHARE = 0.1
+PLAIN_SHARE = 0.2
+SPLITS = ("train", "val")
+
+
+def hash_share(text: str, purpose: str) -> float:
+    """A number in [0, 1) that hangs on the text alone, another one for each purpose."""
+    digest = hashlib.sha256(f"{purpose}\0{text}".encode()).digest()
+    return int.from_bytes(digest[:7], "big") / (1 << 56)
+
+
+def split_of(query: str, val_share: float) -> str:
+    """ "train" or "val", the same for a query with and without `/only:TYPE`."""
+    base = normalize(qmd.split_mode(query)[0])
+    return "val" if hash_share(base, "split") < val_share else "train"
+
+
+def row_of(example: TrainingExample, plain_share: float) -> dict[str, str]:
+    """One row of the prepared files."""
+    served = hash_share(normalize(example.query), "system") >= plain_share
+    return {
+        "query": example.query,
+        "prompt": qmd.chatml_prompt(example.query, system=served),
+        "completion": example.render(),
+    }
+
+
+@dataclass
+class Report:
+    """What was read and written; `as_dict` is dataset_info.json."""
+
+    parameters: dict[str, float]
+    sources: list[dict[str, str | int]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict:
+        """Counts, parameters, and the hashes that tell whether the files are these and whether they are up to date."""
+        combined = hashlib.sha256("".join(self.hashes[split] for split in SPLITS).encode()).hexdigest()
+        return {
+            "qmd_version": qmd.QMD_VERSION,
+            "parameters": self.parameters,
+            "counts": dict(self.counts),
+            "sources": self.sources,
+            "files": {f"{split}.jsonl": self.hashes[split] for split in SPLITS},
+            "data_hash": combined,
+        }
+
+
+def _unique_examples(path: Path, report: Report) -> Iterator[TrainingExample]:
+    """All examples, the first of each query; fills in the report's sources and counts."""
+    seen: set[bytes] = set()
+    for file in data_files(path):
+        count = 0
+        for row in read_rows(file):
+            if row.error:
+                raise row.error
+            count += 1
+            key = hashlib.blake2b(normalize(row.example.query).encode(), digest_size=16).digest()
+            if key in seen:
+                report.counts["duplicates"] += 1
+                continue
+            seen.add(key)
+            yield row.example
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        report.sources.append({"file": file.name, "examples": count, "sha256": digest})
+
+
+def _write(path: Path, output: Path, report: Report) -> None:
+    """Write the three files into `output` under temporary names, then rename them, the one with the hashes last."""
+    with tempfile.TemporaryDirectory(dir=output, prefix=".preparing-") as folder:
+        files = {split: (Path(folder) / f"{split}.jsonl").open("wb") for split in SPLITS}
+        hashes = {split: hashlib.sha256() for split in SPLITS}
+        for example in tracked(_unique_examples(path, report), "examples"):
+            split = split_of(example.query, report.parameters["val_share"])
+            row = row_of(example, report.parameters["plain_share"])
+            line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+            files[split].write(line)
+            hashes[split].update(line)
+            report.counts[split] += 1
+            report.counts["with system turn"] += qmd.SYSTEM_PROMPT in row["prompt"]
+        for split in SPLITS:
+            files[split].close()
+            report.hashes[split] = hashes[split].hexdigest()
+        info = Path(folder) / "dataset_info.json"
+        info.write_text(json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        for name in (*(f"{split}.jsonl" for split in SPLITS), info.name):
+            (Path(folder) / name).replace(output / name)
+
+
+def prepare(path: Path, output: Path, *, val_share: float = VAL_SHARE, plain_share: float = PLAIN_SHARE) -> dict:
+    """Prepare the data of a file or folder into `output`; returns what dataset_info.json holds.
+
+    Raises SchemaError on a bad line, and ValueError for a share outside 0 to 1; what `output` held stays as it was then.
+    """
+    for name, share in (("val_share", val_share), ("plain_share", plain_share)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} is {share}; it is a share from 0 to 1")
+    report = Report({"val_share": val_share, "plain_share": plain_share})
+    report.counts.update(dict.fromkeys((*SPLITS, "duplicates", "with system turn"), 0))
+    output.mkdir(parents=True, exist_ok=True)
+    _write(path, output, report)
+    return report.as_dict()
+
+
+def main() -> int:
+    """Prepare the data and say what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="a data file or a folder of them")
+    parser.add_argument("--output", type=Path, default=ROOT / "data" / "train", help="the folder to write into")
+    parser.add_argument("--val-share", type=float, default=VAL_SHARE, help="share of val (default: %(default)s)")
+    parser.add_argument(
+        "--plain-share", type=float, default=PLAIN_SHARE, help="share without the system turn (default: %(default)s)"
+    )
+    args = parser.parse_args()
+    try:
+        info = prepare(args.data, args.output, val_share=args.val_share, plain_share=args.plain_share)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    counts = info["counts"]
+    total = counts["train"] + counts["val"]
+    print(f"{args.output}: {counts['train']} train, {counts['val']} val, {counts['duplicates']} duplicates left out")
+    print(f"{counts['with system turn']} of {total} with the system turn that QMD serves")
+    print(f"data hash {info['data_hash']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
