@@ -1,7 +1,7 @@
-"""How `reward.py` reads a text: its words and their stems, its language, the names in it, the kind of need.
+"""How the rubric reads a text: its words, what they share with their inflections, and its language.
 
-Rules and word lists only (`lexicon.py`): no model, no corpus, standard library only. They are made for short search
-queries and for lines of one sentence, and prefer to say nothing over guessing.
+Rules and word lists (`lexicon.py`) only: no model, no corpus, standard library. They are made for short search queries
+and for lines of one sentence, and prefer to say nothing over guessing.
 """
 
 import re
@@ -11,14 +11,20 @@ from typing import NamedTuple
 
 import lexicon
 
-_CJK = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff"
+_HAN = "\u3005\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_HIRAGANA = "\u3040-\u309f"
+_KATAKANA = "\u30a0-\u30ff"
+_HANGUL = "\uac00-\ud7a3"
+_CJK = _HAN + _HIRAGANA + _KATAKANA + _HANGUL
 # Vowel signs and accents that Python does not count as word characters (Latin, Arabic, Devanagari).
 _MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u200c\u200d"
 _LETTERS = f"[^\\W_{_CJK}]+"
-_WORD = re.compile(f"[{_CJK}]+|{_LETTERS}(?:[{_MARKS}'’]+{_LETTERS})*[{_MARKS}]*")
+_WORD = re.compile(f"[{_HAN}]|[{_KATAKANA}]+|[{_HANGUL}]+|{_LETTERS}(?:[{_MARKS}'’]+{_LETTERS})*[{_MARKS}]*")
+_HIRAGANA_RUN = re.compile(f"[{_HIRAGANA}]+")
+_HANGUL_START = re.compile(f"[{_HANGUL}]")
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)*")
 _ASCII_SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
-_IS_CJK = re.compile(f"[{_CJK}]")
+IS_CJK = re.compile(f"[{_CJK}]")
 
 _SCRIPTS = {
     "kana": re.compile("[\u3041-\u3096\u30a1-\u30fa]"),
@@ -30,7 +36,7 @@ _SCRIPTS = {
 }
 _OTHER_SCRIPT = re.compile("|".join(pattern.pattern for pattern in _SCRIPTS.values()))
 # Punctuation that may stand around a word.
-_EDGE = "\"'“”‘’«»„()[]{}<>,;:!?…。、，？！：；「」『』（）*`"
+EDGE = "\"'“”‘’«»„()[]{}<>,;:!?…。、，？！：；「」『』（）*`"
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 # The scripts in which a language may be written, beside Latin names.
 _SCRIPTS_OF_LANGUAGE = {
@@ -44,18 +50,27 @@ _SCRIPTS_OF_LANGUAGE = {
 }
 
 
+def _pairs(run: str) -> list[str]:
+    return [run[i : i + 2] for i in range(max(1, len(run) - 1))]
+
+
 def words(text: str) -> list[str]:
-    """The lower-cased words of a text; a run of Chinese, Japanese or Korean characters gives its character pairs."""
+    """The lower-cased words of a text.
+
+    A Chinese character counts as a word, as in QMD's index; a run of katakana is one; Hangul words give their
+    character pairs, so that particles do not hide the noun. Hiragana, mostly endings and particles, counts only where
+    there is nothing else.
+    """
     lowered = text.lower()
     if lowered.isascii():
         return _ASCII_WORD.findall(lowered) if "'" in lowered else lowered.translate(_ASCII_SPACED).split()
     found: list[str] = []
     for token in _WORD.findall(lowered.replace("’", "'")):
-        if _IS_CJK.match(token) and len(token) > 2:
-            found += [token[i : i + 2] for i in range(len(token) - 1)]
+        if _HANGUL_START.match(token):
+            found += _pairs(token)
         else:
             found.append(token)
-    return found
+    return found or [pair for run in _HIRAGANA_RUN.findall(lowered) for pair in _pairs(run)]
 
 
 def _stem(word: str) -> str:
@@ -98,7 +113,7 @@ def stems(distinct: Iterable[str]) -> frozenset[str]:
 
 def cjk_characters(text: str) -> int:
     """The number of Chinese, Japanese and Korean characters in a text."""
-    return 0 if text.isascii() else len(_IS_CJK.findall(text))
+    return 0 if text.isascii() else len(IS_CJK.findall(text))
 
 
 @lru_cache(maxsize=65536)
@@ -107,6 +122,12 @@ def specificity(word: str) -> float:
     if word in lexicon.STOP_WORDS["en"]:
         return 0.0
     return lexicon.SPECIFICITY.get(word, 1.0)
+
+
+def stop_words(language: str | None) -> frozenset[str]:
+    """The function words of a language; of English where the language is not known."""
+    code = {"zh/ja": "zh", None: "en"}.get(language, language)
+    return lexicon.STOP_WORDS.get(code, frozenset())
 
 
 class Term(NamedTuple):
@@ -121,11 +142,11 @@ class Term(NamedTuple):
 def read_term(text: str, language: str | None) -> Term:
     """Read a term of a lex line for a query in `language`, whose function words narrow nothing."""
     tokens = tuple(words(text))
-    stop_words = lexicon.STOP_WORDS.get(language or "en", frozenset())
+    empty = stop_words(language)
     return Term(
         tokens,
-        stems(w for w in tokens if w not in stop_words),
-        max((0.0 if w in stop_words else specificity(w) for w in tokens), default=0.0),
+        stems(w for w in tokens if w not in empty),
+        max((0.0 if w in empty else specificity(w) for w in tokens), default=0.0),
     )
 
 
@@ -138,9 +159,9 @@ def scripts(text: str) -> dict[str, int]:
 
 
 def _latin_votes(text: str) -> dict[str, float]:
-    """For each Latin-script language the number of its function words in a text, shared ones split between languages."""
+    """The number of function words of each Latin-script language in a text; shared ones are split between languages."""
     votes: dict[str, float] = {}
-    for token in {raw.strip(_EDGE) for raw in text.lower().split()} & lexicon.LANGUAGES_OF_WORD.keys():
+    for token in {raw.strip(EDGE) for raw in text.lower().split()} & lexicon.LANGUAGES_OF_WORD.keys():
         languages = lexicon.LANGUAGES_OF_WORD[token]
         for code in languages:
             votes[code] = votes.get(code, 0.0) + 1.0 / len(languages)
@@ -220,110 +241,3 @@ def _other_latin_language(language: str, text: str, text_words: frozenset[str]) 
     votes = _latin_votes(text)
     best = max(votes, key=votes.get, default=language)
     return best != language and votes[best] >= 1.5 and votes.get(language, 0.0) < votes[best] / 2
-
-
-# --- Names ---------------------------------------------------------------------------------------------
-
-_LATIN_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+#_/@'’-]*")
-_NOT_NAMES = frozenset(["i", "i'm", "i've", "i'll", "i'd", "ok", "vs", "or", "and", "not", "tv", "pc", "diy", "faq", "todo", "a"])
-_NO_POSSESSIVE = frozenset(["it", "that", "what", "let", "here", "there", "who", "how", "where", "today", "yesterday", "tomorrow", "week", "month", "year"])
-_CODE_LIKE = re.compile(r"(?=.*[a-zA-Z])(?:.*\w[._/#@:]+\w.*|\w+(?:\+\+|#)|.*[a-z][A-Z].*|--?\w[\w-]+|\.[a-z]\w+)")
-
-
-def _is_name(token: str, *, first: bool, language: str | None, shouted: bool) -> bool:
-    lowered = token.lower()
-    if lowered in _NOT_NAMES or re.fullmatch(r"\d:\d", token):
-        return False
-    if any(c.isdigit() for c in token) or _CODE_LIKE.fullmatch(token):
-        return True
-    if lowered in lexicon.FIRST_NAMES or lowered in lexicon.PRODUCT_NAMES or lowered in lexicon.MONTHS_AND_DAYS:
-        # "march" and "may" are mostly verbs in lower case.
-        return token != lowered or lowered not in ("march", "may")
-    if shouted or token == lowered:
-        return False
-    if token.isupper() and len(token) > 1:
-        return lowered not in lexicon.TROUBLE_WORDS
-    if language == "de" or lowered in lexicon.COMMON_ENGLISH or lowered in lexicon.LANGUAGES_OF_WORD:
-        return False
-    return token[0].isupper() and (not first or language == "en")
-
-
-@lru_cache(maxsize=8192)
-def named_entities(query: str) -> tuple[str, ...]:
-    """Names, acronyms, versions, numbers, dates, file names and the like in a query, in order, each once.
-
-    Capitals tell in most languages (not in German, whose nouns have them); digits, inner punctuation, possessives and
-    the lists of first names and products tell in a query without capitals. Excluded words (`-coffee`) are no names.
-    """
-    language = query_language(query)
-    letters = [c for c in query if c.isalpha()]
-    shouted = len(letters) > 5 and all(c.isupper() for c in letters)
-    spaced = not _IS_CJK.search(query)
-    tokens = query.split() if spaced else _LATIN_RUN.findall(query)
-    found: dict[str, str] = {}
-    for position, raw in enumerate(tokens):
-        if raw.startswith("-") and not raw.startswith("--") and len(raw) > 1 and position:
-            continue
-        first = position == 0 or tokens[position - 1].endswith((":", ".", "?", "!"))
-        token = raw.strip(_EDGE).rstrip(".-/").strip(_EDGE)
-        base = re.sub(r"['’]s$", "", token)
-        if (base != token and base.lower() not in _NO_POSSESSIVE and base.lower() not in lexicon.SPECIFICITY) or (len(base) > 0 and _is_name(base, first=first, language=language, shouted=shouted)):
-            found.setdefault(base.lower(), base)
-    return tuple(found.values())
-
-
-class NameMatcher:
-    """Tells whether a line holds a name, in another spelling too ("node.js" as "nodejs", "Москве" for "Москва")."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.parts = frozenset(words(name))
-        self.stems = stems(self.parts)
-        self.squashed = "".join(words(name))
-        # A long name may be inflected; of one with inner punctuation ("Makefile:3", "std::vector") the main part will do.
-        longest = max(self.parts, key=len, default="") if len(self.parts) > 1 else self.squashed
-        self.prefix = longest[:5] if longest.isalpha() and len(longest) > 5 else ""
-        self.is_number = not any(c.isalpha() for c in name)
-
-    def found_in(self, line_words: frozenset[str], joined: str) -> bool:
-        """Whether a line holds the name; `joined` are its words without anything between them."""
-        if self.parts and self.parts <= line_words:
-            return True
-        if len(self.squashed) > 3:
-            return self.squashed in joined or (self.prefix != "" and self.prefix in joined)
-        return f"{self.squashed}'s" in line_words
-
-
-# --- Kinds of need -------------------------------------------------------------------------------------
-
-
-_FIRST_WORDS = frozenset(words(opening)[0] for opening in lexicon.HOW_TO_OPENINGS)
-
-
-def asks_how_to(query: str) -> bool:
-    """Whether a query asks for a procedure: it has a how-to opening anywhere, or begins with a verb of action."""
-    lowered = query.lower()
-    padded = f" {lowered}"
-    if any(
-        (f" {opening}" in padded) if opening.isascii() else opening in lowered for opening in lexicon.HOW_TO_OPENINGS
-    ):
-        return True
-    first = next(iter(words(lowered)), "")
-    return first in lexicon.ACTION_VERBS or any(
-        w in ("howto", "setup", "steps", "setting", "configuring") for w in words(lowered)
-    )
-
-
-def reports_trouble(query: str) -> bool:
-    """Whether a query says that something is broken, so that mending it is what it asks for."""
-    return not lexicon.TROUBLE_WORDS.isdisjoint(words(query))
-
-
-def turns_into_how_to(text: str, tokens: list[str], *, trouble: bool) -> bool:
-    """Whether a line asks for a procedure; where the query reports trouble, asking for the repair does not count.
-
-    `tokens` are the `words` of `text`.
-    """
-    if not tokens or tokens[0] not in _FIRST_WORDS or not text.lower().startswith(lexicon.HOW_TO_OPENINGS):
-        return False
-    return not (trouble and not lexicon.REPAIR_WORDS.isdisjoint(tokens[:6]))

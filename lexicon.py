@@ -147,60 +147,64 @@ COMMON_ENGLISH = frozenset(SPECIFICITY)
 # Function words, by ISO 639-1 code. Words that two listed languages share decide nothing and are harmless here.
 STOP_WORDS: dict[str, frozenset[str]] = {
     "en": _words("""
-a about after all also am an and any are as at be because been before being between both but by can could did do does
-doing don't during each few for from further had has have having he her here hers him his how i if in into is isn't it
-its just me more most my no nor not of off on once only or other our out over own same she should so some such than that
-the their them then there these they this those through to too under until up very was we were what when where which
-while who whom why will with would you your yours i'm it's there's that's what's doesn't didn't can't won't within
-without via per upon whether vs versus that's i've we're shall may might must"""),
+a about after all also am an and any are as at be because been before being between both but by can could did do
+does doing don't during each few for from further had has have having he her here hers him his how i if in into is
+isn't it its just me more most my no nor not of off on once only or other our out over own same she should so some
+such than that the their them then there these they this those through to too under until up very was we were what
+when where which while who whom why will with would you your yours i'm it's there's that's what's doesn't didn't
+can't won't within without via per upon whether vs versus w that's i've we're shall may might must"""),
     "de": _words("""
-der die das den dem des ein eine einen einem einer eines und oder aber nicht kein keine ist sind war waren wird werden
-wurde hat haben hatte ich du er sie es wir ihr mich mir sich mein meine meinen dein sein seine ihre unser unsere im in
-ins am an auf aus bei beim bis durch für gegen mit nach ohne über um unter von vom vor zu zum zur zwischen wie was wer wo
-wann warum wenn weil dass ob als auch noch nur schon sehr so man kann muss soll welche welcher welches diese dieser dieses
-einem zwei mehr habe gibt beim wegen während seit doch dann damit"""),
+der die das den dem des ein eine einen einem einer eines und oder aber nicht kein keine ist sind war waren wird
+werden wurde hat haben hatte ich du er sie es wir ihr mich mir sich mein meine meinen dein sein seine ihre unser
+unsere im in ins am an auf aus bei beim bis durch für gegen mit nach ohne über um unter von vom vor zu zum zur
+zwischen wie was wer wo wann warum wenn weil dass ob als auch noch nur schon sehr so man kann muss soll welche
+welcher welches diese dieser dieses einem zwei mehr habe gibt beim wegen während seit doch dann damit"""),
     "es": _words("""
-el la los las un una unos unas y e o u pero no es son era fue ser está están hay ha han he de del al a en con sin por
-para según sobre entre desde hasta que qué quién cómo cuándo dónde cuál cuáles cuánto cuánta por porque si sí me te se
-nos le les lo mi mis tu tus su sus este esta estos estas ese esa eso muy más menos ya también como puede cada durante"""),
+el la los las un una unos unas y e o u pero no es son era fue ser está están hay ha han he de del al a en con sin
+por para según sobre entre desde hasta que qué quién cómo cuándo dónde cuál cuáles cuánto cuánta por porque si sí me
+te se nos le les lo mi mis tu tus su sus este esta estos estas ese esa eso muy más menos ya también como puede cada
+durante"""),
     "fr": _words("""
-le la les un une des du de d' l' et ou mais ne pas est sont était être a ont avoir fait je tu il elle on nous vous ils
-elles me te se mon ma ton ta tes son sa ses notre nos votre vos leur leurs ce cet cette ces au aux à en dans avec sans
-sous sur pour par entre chez vers depuis pendant que qui quoi quel quelle quels quelles comment quand où pourquoi combien
-si plus moins très aussi comme peut dont y c'est qu'est j'ai n'est"""),
+le la les un une des du de d' l' et ou mais ne pas est sont était être a ont avoir fait je tu il elle on nous vous
+ils elles me te se mon ma ton ta tes son sa ses notre nos votre vos leur leurs ce cet cette ces au aux à en dans
+avec sans sous sur pour par entre chez vers depuis pendant que qui quoi quel quelle quels quelles comment quand où
+pourquoi combien si plus moins très aussi comme peut dont y c'est qu'est j'ai n'est"""),
     "pt": _words("""
-o a os as um uma uns umas e ou mas não é são era foi ser está estão há tem têm de do da dos das no na nos nas ao à aos às
-em com sem por pelo pela para sobre entre desde até que quem como quando onde qual quais quanto porque se me te lhe nos
-meu minha meus minhas seu sua seus suas este esta esse essa isso isto muito mais menos já também pode cada durante você eu"""),
+o a os as um uma uns umas e ou mas não é são era foi ser está estão há tem têm de do da dos das no na nos nas ao à
+aos às em com sem por pelo pela para sobre entre desde até que quem como quando onde qual quais quanto porque se me
+te lhe nos meu minha meus minhas seu sua seus suas este esta esse essa isso isto muito mais menos já também pode
+cada durante você eu"""),
     "it": _words("""
-il lo la i gli le un uno una e o ma non è sono era fu essere sta ha hanno ho di del dello della dei degli delle a al allo
-alla ai agli alle da dal dalla dai in nel nella nei nelle con su sul sulla per tra fra senza che chi come quando dove
-quale quali quanto perché se mi ti si ci vi mio mia miei tuo suo sua questo questa questi queste più meno molto già anche
-può ogni durante cosa cos'è qual"""),
+il lo la i gli le un uno una e o ma non è sono era fu essere sta ha hanno ho di del dello della dei degli delle a al
+allo alla ai agli alle da dal dalla dai in nel nella nei nelle con su sul sulla per tra fra senza che chi come
+quando dove quale quali quanto perché se mi ti si ci vi mio mia miei tuo suo sua questo questa questi queste più
+meno molto già anche può ogni durante cosa cos'è qual"""),
     "nl": _words("""
-de het een en of maar niet geen is zijn was waren wordt worden werd heeft hebben had ik jij je hij zij ze wij we jullie
-mij mijn jouw zijn haar ons onze hun in op aan bij met naar om onder over tegen tot uit van voor tussen zonder door als
-dan dat die deze dit daar er hoe wat wie waar wanneer waarom welke omdat ook nog al heel zeer meer kan moet mag te ter
-tijdens sinds wel"""),
+de het een en of maar niet geen is zijn was waren wordt worden werd heeft hebben had ik jij je hij zij ze wij we
+jullie mij mijn jouw zijn haar ons onze hun in op aan bij met naar om onder over tegen tot uit van voor tussen
+zonder door als dan dat die deze dit daar er hoe wat wie waar wanneer waarom welke omdat ook nog al heel zeer meer
+kan moet mag te ter tijdens sinds wel"""),
     "pl": _words("""
-i oraz lub albo ale nie jest są był była było być ma mam mają ten ta to te tego tej tych tym w we z ze na do od o u po
-pod nad przed przy przez dla bez za między czy co kto jak jaki jaka jakie jakich kiedy gdzie dlaczego ile że żeby gdy jeśli
-się mnie mi mój moja moje twój jego jej ich swój bardzo już też także tylko więcej można może podczas który która które"""),
+i oraz lub albo ale nie jest są był była było być ma mam mają ten ta to te tego tej tych tym w we z ze na do od o u
+po pod nad przed przy przez dla bez za między czy co kto jak jaki jaka jakie jakich kiedy gdzie dlaczego ile że żeby
+gdy jeśli się mnie mi mój moja moje twój jego jej ich swój bardzo już też także tylko więcej można może podczas
+który która które"""),
     "tr": _words("""
-ve veya ya da de ile için ama fakat değil mi mı mu mü bir bu şu o ben sen biz siz onlar benim senin bizim ne neden nasıl
-nerede hangi kim kaç ne zaman çok daha en gibi kadar sonra önce göre var yok olan olarak olur eden her hem ise ki nedir
-nelerdir üzerinde hakkında arasında"""),
+ve veya ya da de ile için ama fakat değil mi mı mu mü bir bu şu o ben sen biz siz onlar benim senin bizim ne neden
+nasıl nerede hangi kim kaç ne zaman çok daha en gibi kadar sonra önce göre var yok olan olarak olur eden her hem ise
+ki nedir nelerdir üzerinde hakkında arasında"""),
     "ru": _words("""
-и в во не что он на я с со как а то все она так его но да ты к у же вы за бы по только ее её мне было вот от меня еще ещё
-нет о из ему теперь когда даже ну вдруг ли если уже или ни быть был него до вас нибудь вам ведь там потом себя ничего ей
-может они тут где есть надо для мы их чем была сам чтоб без будто чего это этот эта какой какая какие почему при об про
-над под через между после который которые моей мой мои"""),
+и в во не что он на я с со как а то все она так его но да ты к у же вы за бы по только ее её мне было вот от меня
+еще ещё нет о из ему теперь когда даже ну вдруг ли если уже или ни быть был него до вас нибудь вам ведь там потом
+себя ничего ей может они тут где есть надо для мы их чем была сам чтоб без будто чего это этот эта какой какая какие
+почему при об про над под через между после который которые моей мой мои"""),
     "ar": _words("""
-في من على إلى عن مع هذا هذه ذلك التي الذي ما ماذا كيف متى أين لماذا هل كم أو و ثم لا لم لن إن أن كان كانت هو هي بين بعد قبل
-عند حول كل أي قد دون حتى منذ"""),
+في من على إلى عن مع هذا هذه ذلك التي الذي ما ماذا كيف متى أين لماذا هل كم أو و ثم لا لم لن إن أن كان كانت هو هي بين
+بعد قبل عند حول كل أي قد دون حتى منذ"""),
+    "zh": frozenset("的了是在和与吗呢怎么什我你他有不没这那个就一把被给对从到会能要可以为何如请啊吧着过后时哪些"),
     "hi": _words("""
-का के की को में से पर और या है हैं था थे थी हो होता होती होते यह वह ये वे क्या कैसे कब कहाँ कहां क्यों कौन कितना कितने कितनी
-किस जो कि तो भी ही नहीं मेरा मेरे मेरी अपने लिए साथ तक बाद पहले एक इस उस ने करने करें"""),
+का के की को में से पर और या है हैं था थे थी हो होता होती होते यह वह ये वे क्या कैसे कब कहाँ कहां क्यों कौन कितना
+कितने कितनी किस जो कि तो भी ही नहीं मेरा मेरे मेरी अपने लिए साथ तक बाद पहले एक इस उस ने करने करें"""),
 }
 # The word decides for a Latin-script language only where no other listed one has it.
 LANGUAGES_OF_WORD: dict[str, tuple[str, ...]] = {
@@ -221,9 +225,9 @@ CHINESE_HAN = frozenset(
 # Words that say what kind of text is wanted instead of what it is about: in a lex line they match every text or none.
 FILLER_WORDS = _words("""
 tutorial tutorials guide guides guideline guidelines overview introduction intro basics fundamentals explained
-explanation comprehensive ultimate complete essential beginner beginners tips tricks examples walkthrough howto resources
-information info details stuff learn learning anleitung leitfaden überblick tutoriel guía tutoriales visão guida
-panoramica handleiding overzicht poradnik przewodnik rehber rehberi руководство обзор учебник دليل""")
+explanation comprehensive ultimate complete essential beginner beginners tips tricks examples walkthrough howto
+resources information info details stuff learn learning anleitung leitfaden überblick tutoriel guía tutoriales visão
+guida panoramica handleiding overzicht poradnik przewodnik rehber rehberi руководство обзор учебник دليل""")
 # Those that make a frame of a sentence too; the others are at home in one.
 FRAME_WORDS = _words("""
 tutorial tutorials guide guides overview comprehensive ultimate walkthrough tips tricks beginner beginners leitfaden
@@ -232,25 +236,25 @@ FILLER_PHRASES = (
     "best practices", "best practice", "step by step", "step-by-step", "everything you need to know", "things to know",
     "getting started", "in depth", "deep dive", "mejores prácticas", "paso a paso", "bonnes pratiques",
     "étape par étape", "schritt für schritt", "passo a passo", "boas práticas", "passo dopo passo", "stap voor stap",
-    "krok po kroku", "adım adım", "пошаговая инструкция", "最佳实践", "一步一步", "教程", "指南", "概述", "详解", "大全",
-    "ベストプラクティス", "チュートリアル", "ガイド", "가이드", "튜토리얼",
+    "krok po kroku", "adım adım", "пошаговая инструкция", "最佳实践", "一步一步", "教程", "指南", "概述", "详解",
+    "大全", "ベストプラクティス", "チュートリアル", "ガイド", "가이드", "튜토리얼",
 )  # fmt: skip
-# What a hyde says when it speaks about a text instead of being one (QMD issue 75 and its kind): patterns for lower-cased
-# text, at its beginning, anywhere in it, and in text that is not all ASCII. An ASCII text without any of the words below
-# matches none of the patterns; most texts are spared them so.
+# What a hyde says when it speaks about a text instead of being one (QMD issue 75 and its kind): patterns for
+# lower-cased text, at its beginning, anywhere in it, and in text that is not all ASCII. An ASCII text without any of
+# the words below matches none of the patterns; most texts are spared them so.
 BOILERPLATE_WORDS = _words("""
-information here here's sure certainly course ai learn discover find explore comes guide article document page passage
-section tutorial post text resource overview content chapter introduction everything hypothetical placeholder lorem
-insert your topic aspect aspects concept subject part ways things guide leitfaden artikel artigo guia articolo guida
-gids""")
+information here here's sure certainly course ai learn discover find explore comes guide article document page
+passage section tutorial post text resource overview content chapter introduction everything hypothetical
+placeholder lorem insert your topic aspect aspects concept subject part ways things guide leitfaden artikel artigo
+guia articolo guida gids""")
 _ABOUT = r"(?:guide|article|document|page|passage|section|tutorial|post|text|resource|overview|content|chapter)"
 BOILERPLATE_OPENING = (
     r"information (?:about|on|regarding)\b|here (?:is|are)\b|here's\b|sure[,!]|certainly\b|of course\b|as an ai\b|"
     r"learn (?:how|about|more|everything)\b|discover\b|find out\b|explore the\b|when it comes to\b"
 )
 BOILERPLATE_ASCII = (
-    rf"\bthis {_ABOUT} .{{0,30}}(?:cover|explain|describe|discuss|provide|explore|contain|outline|offer|give|will|detail)|"
-    rf"\bthis {_ABOUT} is about\b|\bin this {_ABOUT}\b|"
+    rf"\bthis {_ABOUT} .{{0,30}}(?:cover|explain|describe|discuss|provide|explore|contain|outline|offer|give|will|"
+    rf"detail)|\bthis {_ABOUT} is about\b|\bin this {_ABOUT}\b|"
     r"\b(?:comprehensive|complete|ultimate|definitive|in-depth|detailed) (?:\w+ )?(?:guide|overview|introduction)\b|"
     r"\beverything you (?:need|want|should|ought)\b|"
     r"\bhypothetical\b|\bplaceholder\b|\blorem ipsum\b|\[insert\b|\byour (?:query|search) here\b|"
@@ -265,74 +269,78 @@ BOILERPLATE_OTHER = (
     r"в этой статье|эта статья|это руководство|هذا (?:المقال|الدليل)|यह लेख)"
 )
 
-# Openings of a request for a procedure. A query that has one asks how to do something; a line that has one says so too.
+# Openings of a request for a procedure: a query that has one asks how to do something, and so does a line.
 HOW_TO_OPENINGS = (
-    "how to", "how do i", "how do you", "how do we", "how can i", "how can you", "how can we", "how should i", "steps to",
-    "steps for", "ways to", "way to", "guide to", "instructions for", "instructions to", "learn to", "learn how",
-    "procedure for", "procedure to", "best way",
+    "how to", "how do i", "how do you", "how do we", "how can i", "how can you", "how can we", "how should i",
+    "steps to", "steps for", "ways to", "way to", "guide to", "instructions for", "instructions to", "learn to",
+    "learn how", "procedure for", "procedure to", "best way",
     "wie kann", "wie man", "wie mache", "wie stelle", "wie richte", "anleitung", "comment faire", "comment configurer",
-    "comment installer", "étapes pour", "cómo configurar", "cómo instalar", "cómo hacer", "cómo puedo", "como configurar",
-    "como fazer", "como instalar", "pasos para", "passos para", "come fare", "come configurare", "come si", "hoe kan ik",
-    "hoe stel", "jak zrobić", "jak skonfigurować", "nasıl yapılır", "как настроить", "как сделать", "как установить",
-    "如何", "怎么", "怎样", "怎麼", "의 방법", "하는 법", "하는 방법", "やり方", "する方法", "كيف", "कैसे",
+    "comment installer", "étapes pour", "cómo configurar", "cómo instalar", "cómo hacer", "cómo puedo",
+    "como configurar", "como fazer", "como instalar", "pasos para", "passos para", "come fare",
+    "come configurare", "come si", "hoe kan ik", "hoe stel", "jak zrobić", "jak skonfigurować", "nasıl yapılır",
+    "как настроить", "как сделать", "как установить", "如何", "怎么", "怎样", "怎麼", "의 방법", "하는 법", "하는 방법", "やり方", "する方法", "كيف", "कैसे",
 )  # fmt: skip
 # Verbs with which an English query that is a task begins ("rotate api keys", "mute thread in gmail").
 ACTION_VERBS = _words("""
-activate add allow apply attach automate avoid bake build bypass calculate calibrate cancel change
-check clean clear clone close compile compute configure connect convert cook copy create customize debug decrypt delete
-deploy descale detect disable disconnect download downgrade drop edit embed enable encrypt enforce export extract 
-filter find fix flash force freeze generate get grow handle hide implement import improve increase
-inject insert install invoke join kill lock lower make manage measure merge migrate 
-mount move mute negotiate open optimize override parse plant prevent print propagate prune publish
- read rebuild recover redirect reduce refactor register reinstall remove rename render renew repair replace
-request reset resize resolve restart restore revert revoke rotate run save scan scrape send serve set setup
-share sharpen show skip solve sort speed split start stop subscribe switch sync take tell 
- translate trigger troubleshoot truncate tune turn undo uninstall unlock unsubscribe update upgrade upload use
+activate add allow apply attach automate avoid bake build bypass calculate calibrate cancel change check clean clear
+clone close compile compute configure connect convert cook copy create customize debug decrypt delete deploy descale
+detect disable disconnect download downgrade drop edit embed enable encrypt enforce export extract filter find fix
+flash force freeze generate get grow handle hide implement import improve increase inject insert install invoke join
+kill lock lower make manage measure merge migrate mount move mute negotiate open optimize override parse plant
+prevent print propagate prune publish read rebuild recover redirect reduce refactor register reinstall remove rename
+render renew repair replace request reset resize resolve restart restore revert revoke rotate run save scan scrape
+send serve set setup share sharpen show skip solve sort speed split start stop subscribe switch sync take tell
+translate trigger troubleshoot truncate tune turn undo uninstall unlock unsubscribe update upgrade upload use
 validate verify wash wipe wrap write""")
 # Words that say something is broken: a line about mending it keeps the need.
 TROUBLE_WORDS = _words("""
-error errors fail fails failed failing failure broken crash crashes crashed crashing stuck slow hangs hang freezes freeze
-timeout timed refused denied missing cannot can't cant won't wont doesn't doesnt isn't isnt not no exception traceback
-fatal panic warning invalid unexpected undefined unable unreachable corrupt corrupted leak leaks leaking lost offline
-problem problems issue issues bug killed loop loops noise noisy drops drain draining black blank wrong
-fehler funktioniert nicht kaputt erreur marche plus échec erro falha não errore guasto non fout werkt niet błąd nie działa
-hata çalışmıyor hatası ошибка работает не خطأ مشكلة لا समस्या error fallo falla""")
+error errors fail fails failed failing failure broken crash crashes crashed crashing stuck slow hangs hang freezes
+freeze timeout timed refused denied missing cannot can't cant won't wont doesn't doesnt isn't isnt not no exception
+traceback fatal panic warning invalid unexpected undefined unable unreachable corrupt corrupted leak leaks leaking
+lost offline problem problems issue issues bug killed loop loops noise noisy drops drain draining black blank wrong
+fehler funktioniert nicht kaputt erreur marche plus échec erro falha não errore guasto non fout werkt niet błąd nie
+działa hata çalışmıyor hatası ошибка работает не خطأ مشكلة لا समस्या error fallo falla""")
 REPAIR_WORDS = _words("""
 fix fixing resolve resolving solve solving repair repairing troubleshoot troubleshooting recover stop prevent avoid
-diagnose debug beheben lösen résoudre réparer corriger solucionar arreglar resolver corrigir risolvere oplossen naprawić
-rozwiązać çözmek düzeltmek исправить устранить решить 解决 修复 直す 解決 해결 إصلاح حل ठीक""")
+diagnose debug beheben lösen résoudre réparer corriger solucionar arreglar resolver corrigir risolvere oplossen
+naprawić rozwiązać çözmek düzeltmek исправить устранить решить 解决 修复 直す 解決 해결 إصلاح حل ठीक""")
 
 # First names that a lower-case query may hold; no word that is mostly something else.
 FIRST_NAMES = _words("""
-adam ahmed aisha alan alex alice alicia amanda amir amy ana andrea andrew andy angela anita anna anne anthony antonio
-anya arjun barbara ben benjamin beth bob brian bruno carl carla carlos carmen caroline catherine charles chen chloe chris
-christina christine claire clara claudia craig dan daniel daniela dave david deborah diana diego dmitri dominic donna
-dylan ed eddie elena elif elizabeth ella emil emily emma eric erika ethan eva fatima felix fernando fiona francesca
-francois frank gabriel gary george giulia greg hannah harry hassan heather helen henry hiroshi hugo ian igor ingrid irene
-isabel ivan jack jacob jake james jamie jan jane janet jason javier jean jeff jen jenny jens jess jessica jim joe johan
-john jonas jonathan jordan jorge jose joseph josh joshua juan julia julian julie karen karl kate katie katya keith kelly
-ken kenji kevin klaus lara lars laura lauren lea lena leo leon leyla liam linda lisa liz luca lucas lucia lucy luis luke
-magda maja malik marco marcus margaret maria marie mario marta martin mary mateo matt matthew mehmet mei melissa michael
-michelle miguel mike mila mina mohammed molly monica nadia nancy natalie natasha nathan nick nicole nikhil nina noah nora
-oliver olivia olga omar oscar pablo pam patricia patrick paul paula pedro peter petra phil philip pierre piotr priya
-rachel raj ravi rebecca rick rob robert roberto rosa ruth ryan sam samantha samir samuel sandra sara sarah sasha scott
-sean sebastian sergei sharon simon sofia sophie stefan stephanie stephen steve steven sunil susan svetlana tanja tara
-theo thomas tim tina tom tomas tony tyler vera victor victoria vikram viktor walter wei wendy william yara yuki yusuf zoe""")
+adam ahmed aisha alan alex alice alicia amanda amir amy ana andrea andrew andy angela anita anna anne anthony
+antonio anya arjun barbara ben benjamin beth bob brian bruno carl carla carlos carmen caroline catherine charles
+chen chloe chris christina christine claire clara claudia craig dan daniel daniela dave david deborah diana diego
+dmitri dominic donna dylan ed eddie elena elif elizabeth ella emil emily emma eric erika ethan eva fatima felix
+fernando fiona francesca francois frank gabriel gary george giulia greg hannah harry hassan heather helen henry
+hiroshi hugo ian igor ingrid irene isabel ivan jack jacob jake james jamie jan jane janet jason javier jean jeff jen
+jenny jens jess jessica jim joe johan john jonas jonathan jordan jorge jose joseph josh joshua juan julia julian
+julie karen karl kate katie katya keith kelly ken kenji kevin klaus lara lars laura lauren lea lena leo leon leyla
+liam linda lisa liz luca lucas lucia lucy luis luke magda maja malik marco marcus margaret maria marie mario marta
+martin mary mateo matt matthew mehmet mei melissa michael michelle miguel mike mila mina mohammed molly monica nadia
+nancy natalie natasha nathan nick nicole nikhil nina noah nora oliver olivia olga omar oscar pablo pam patricia
+patrick paul paula pedro peter petra phil philip pierre piotr priya rachel raj ravi rebecca rick rob robert roberto
+rosa ruth ryan sam samantha samir samuel sandra sara sarah sasha scott sean sebastian sergei sharon simon sofia
+sophie stefan stephanie stephen steve steven sunil susan svetlana tanja tara theo thomas tim tina tom tomas tony
+tyler vera victor victoria vikram viktor walter wei wendy william yara yuki yusuf zoe""")
 # Products and projects that a lower-case query may hold and that are ordinary words or short otherwise.
 PRODUCT_NAMES = _words("""
-airflow airtable android angular ansible apache apple arduino argocd asana aws azure bash bitbucket blender bluetooth
-bootstrap chrome chromium clickhouse cloudflare confluence cypress dart datadog debian django docker dropbox duckdb
-elasticsearch electron elixir emacs esbuild eslint excel express facebook fastapi fedora ffmpeg figma firefox firebase
-flask flutter gatsby git github gitlab gmail gnome golang google gradle grafana graphql hadoop haskell helm heroku
-homebrew ikea instagram intel ios ipad iphone java javascript jenkins jest jira jupyter kafka keras keycloak kotlin
-kubectl kubernetes langchain laravel latex linear linkedin linux lua macbook macos mariadb matlab maven mercurial
-microsoft minecraft mongodb mqtt mysql neovim netflix nextjs nginx nix node nodejs notion npm numpy nvidia obsidian okta
-openai openssl oracle outlook pandas paypal perl php pinecone playwright pnpm podman postgres postgresql power-bi
-powershell prisma prometheus proxmox pytest python pytorch qmd rabbitmq rails raspberry react redis redux rollup ruby
-rust safari salesforce samsung sap scala sentry shopify siri slack snowflake spotify spring sqlite ssh stripe supabase
-svelte swift systemd tableau tailscale tailwind telegram tensorflow terraform tesla tmux toyota trello typescript ubuntu
-unity vagrant vercel vim visa vite vscode vue webpack whatsapp windows wireguard wordpress xcode yarn youtube zendesk
-zoom zotero zsh""")
+airflow airtable android angular ansible apache apple arduino argocd asana aws azure bash bitbucket blender
+bluetooth bootstrap chrome chromium clickhouse cloudflare confluence cypress dart datadog debian django docker
+dropbox duckdb elasticsearch electron elixir emacs esbuild eslint excel express facebook fastapi fedora ffmpeg figma
+firefox firebase flask flutter gatsby git github gitlab gmail gnome golang google gradle grafana graphql hadoop
+haskell helm heroku homebrew ikea instagram intel ios ipad iphone java javascript jenkins jest jira jupyter kafka
+keras keycloak kotlin kubectl kubernetes langchain laravel latex linear linkedin linux lua macbook macos mariadb
+matlab maven mercurial microsoft minecraft mongodb mqtt mysql neovim netflix nextjs nginx nix node nodejs notion npm
+numpy nvidia obsidian okta openai openssl oracle outlook pandas paypal perl php pinecone playwright pnpm podman
+postgres postgresql power-bi powershell prisma prometheus proxmox pytest python pytorch qmd rabbitmq rails raspberry
+react redis redux rollup ruby rust safari salesforce samsung sap scala sentry shopify siri slack snowflake spotify
+spring sqlite ssh stripe supabase svelte swift systemd tableau tailscale tailwind telegram tensorflow terraform
+tesla tmux toyota trello typescript ubuntu unity vagrant vercel vim visa vite vscode vue webpack whatsapp windows
+wireguard wordpress xcode yarn youtube zendesk zoom zotero zsh""")
+HOW_TO_WORDS = _words("howto setup steps setting configuring")
+# Short or capital words that are no names, and owners that are none ("today's").
+NOT_NAMES = _words("i i'm i've i'll i'd ok vs or and not tv pc diy faq todo a")
+NOT_POSSESSIVE = _words("it that what let here there who how where today yesterday tomorrow week month year")
 MONTHS_AND_DAYS = _words("""
-january february march april may june july august september october november december monday tuesday wednesday thursday
-friday saturday sunday""")
+january february march april may june july august september october november december monday tuesday wednesday
+thursday friday saturday sunday""")

@@ -133,7 +133,7 @@ def _trim(text: str) -> str:
 
 
 def read_line(raw: str) -> Line | None:
-    """One raw line as QMD reads it: the type up to the first colon, then the text, both trimmed; None if it is neither."""
+    """A raw line as QMD reads it: the type up to the first colon and the text, both trimmed; None without a type."""
     kind, colon, text = raw.partition(":")
     kind = _trim(kind)
     return Line(kind, _trim(text)) if colon and kind in LINE_TYPES else None
@@ -191,7 +191,7 @@ def query_terms(query: str) -> tuple[str, ...]:
 def drop_reason(query: str, line: Line) -> str | None:
     """Why QMD drops a typed line, or None if it keeps it.
 
-    The first rule is that of store.js, expandQuery; the second that of LlamaCpp.expandQuery, any query term as a substring.
+    The first rule is that of store.js, expandQuery; the second, any query term as a substring, LlamaCpp.expandQuery's.
     """
     if line.text == query:
         return "is the query itself"
@@ -288,7 +288,7 @@ def _bare(token: str) -> tuple[str, ...]:
 
 
 class LexTerm(NamedTuple):
-    """One term of a lex line: its text without minus and quotes, the FTS5 strings to AND for it, and how it is meant."""
+    """One term of a lex line: its text without minus and quotes, the FTS5 strings to AND for it, how it is meant."""
 
     text: str
     match: tuple[str, ...]

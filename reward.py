@@ -16,17 +16,15 @@ score, and the order of lines of one type never changes it. Deterministic; no mo
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import language
-import lexicon
 import qmd
+from lines import NOTHING, Judged, judge_line
+from query import Query, read_query
 
 REWARD_VERSION = "1.0"
 
@@ -36,9 +34,24 @@ RATINGS = ((80, "Excellent"), (60, "Good"), (40, "Acceptable"), (20, "Poor"), (0
 
 # What a faulty line, or a lost name, costs in points of 100.
 COST = {
-    "boilerplate": 8, "dropped": 5, "duplicate": 5, "excludes": 5, "extra": 5, "filler": 6, "language": 12, "length": 3,
-    "long": 5, "lost in lex": 8, "lost in vec": 5, "number lost": 4, "need": 5, "repetition": 8, "syntax": 5, "type": 8, "whole query": 4,
-}  # fmt: skip
+    "boilerplate": 8,  # a hyde that speaks about a text instead of being one
+    "dropped": 5,  # QMD drops the line
+    "duplicate": 5,  # it says what a better line says
+    "excludes": 5,  # it excludes what the query asks for
+    "extra": 5,  # one line more than its type may have
+    "filler": 6,
+    "language": 12,  # another one than the query's
+    "length": 3,  # of a hyde
+    "long": 5,  # too many ANDed terms
+    "lost in lex": 8,  # a name of the query
+    "lost in vec": 5,
+    "need": 5,  # another kind of need than the query's
+    "number lost": 4,
+    "repetition": 8,
+    "syntax": 5,
+    "type": 8,  # not the one that the query asks for alone
+    "whole query": 4,
+}
 
 
 class Shares(NamedTuple):
@@ -58,298 +71,9 @@ SHARES = {
     "vec": Shares(present=5.5, quality=17, ranks=(0.6, 0.4), spread=4, alike=0.6, new_word=2, names=6),
 }
 HYDE_FIRST = 4  # points of the section "format"
-# Chance that a line of 1, 2, 3, 4 ANDed terms finds something and not everything; QMD_VERSION's index, see SCORING.md.
-HIT = (0.8, 1.0, 0.75, 0.4)
 NO_HYDE = 0.6  # an expansion without a hyde earns this share of the hyde's points: more than a poor hyde earns
 MOST_LOST = 2  # names that cost, a type: a pasted error message holds more than its lines can
-SOUND = 0.3  # lines of less value earn no points for diversity or names
-HYDE_LENGTH = (50, 200)  # characters; a Chinese, Japanese or Korean one counts for two
-
-
-@dataclass(frozen=True)
-class Query:
-    """What the rubric needs to know of a query."""
-
-    text: str
-    only: str | None
-    word_list: list[str]
-    words: frozenset[str]
-    stop_words: frozenset[str]
-    stems: dict[str, float]  # content stems, each with its specificity
-    weight: float  # the sum of their specificities
-    rarest: frozenset[str]  # the four most specific of the stems
-    length: int  # content words, "node.js" being one
-    excluded: frozenset[str]  # stems of `-term`
-    may_exclude: frozenset[str]  # and of what follows "not", "no" or "without": a lex line may exclude it
-    language: str | None
-    names: tuple[language.NameMatcher, ...]
-    how_to: bool
-    trouble: bool
-
-
-@dataclass(slots=True)
-class Judged:
-    """One line with its value (0 to 1), its faults (kind, explanation) and what lowered its value (factor, why)."""
-
-    line: qmd.Line
-    words: list[str]
-    distinct: frozenset[str]  # its words
-    stems: frozenset[str]  # of its content words
-    names: frozenset[str]  # of the query's names, those that it holds
-    wanted: list[tuple[qmd.LexTerm, language.Term]]  # the terms of a lex line that it does not exclude
-    excluded: frozenset[str]  # stems of what a lex line excludes
-    value: float
-    faults: list[tuple[str, str]]
-    notes: list[tuple[float, str]]
-
-    def lower(self, factor: float, why: str) -> None:
-        """Multiply the value by `factor`, remembering why."""
-        if factor < 1:
-            self.value *= factor
-            self.notes.append((factor, why))
-
-
-_EXCLUDED = re.compile(r'(?<!\S)-("[^"]+"|[^\s"-]\S*)')
-_DENIED = re.compile(r"\b(?:not|no|without|except|ohne|sans|sin|sem|senza|zonder|bez) (\S+)")
-
-
-@lru_cache(maxsize=4096)
-def read_query(query: str) -> Query:
-    """Analyse a query once; `/only:TYPE` at its end is a mode, not a part of it."""
-    text, only = qmd.split_mode(query)
-    code = language.query_language(text)
-    gone = language.stems(w for found in _EXCLUDED.findall(text) for w in language.words(found))
-    denied = gone | language.stems(w for found in _DENIED.findall(text) for w in language.words(found))
-    words = language.words(text)
-    stop_words = lexicon.STOP_WORDS.get(code or "en", frozenset())
-    content = [w for w in words if w not in stop_words] or words
-    stems = {language.stem(w): language.specificity(w) for w in content if language.stem(w) not in gone}
-    tokens = [language.stems(language.words(token)) for token in text.split()]
-    return Query(
-        text=text,
-        only=only,
-        word_list=words,
-        words=frozenset(words),
-        stop_words=stop_words,
-        stems=stems,
-        weight=sum(stems.values()),
-        rarest=frozenset(sorted(stems.keys() - denied, key=lambda s: (-stems[s], s))[:4]),
-        length=sum(not token.isdisjoint(stems) for token in tokens),
-        excluded=gone,
-        may_exclude=denied,
-        language=code,
-        names=tuple(m for m in map(language.NameMatcher, language.named_entities(text)) if not m.stems <= denied),
-        how_to=language.asks_how_to(text),
-        trouble=language.reports_trouble(text),
-    )
-
-
-# --- One line ------------------------------------------------------------------------------------------
-
-
-_NONE: frozenset[str] = frozenset()
-
-
-def _read_line(query: Query, line: qmd.Line) -> Judged:
-    wanted: list[tuple[qmd.LexTerm, language.Term]] = []
-    excluded = names = _NONE
-    if line.type == "lex":
-        terms = [(term, language.read_term(term.text, query.language)) for term in qmd.lex_terms(line.text)]
-        wanted = [pair for pair in terms if not pair[0].negated]
-        words = [word for _, read in wanted for word in read.words]
-        stems = _NONE.union(*[read.stems for _, read in wanted])
-        if len(wanted) < len(terms):
-            excluded = _NONE.union(*[read.stems for term, read in terms if term.negated])
-    else:
-        words = language.words(line.text)
-    distinct = frozenset(words)
-    if line.type != "lex":
-        stems = language.stems(distinct - query.stop_words)
-    if query.names:
-        joined = "".join(words)
-        names = frozenset([name.name for name in query.names if name.found_in(distinct, joined)])
-    return Judged(line, words, distinct, stems, names, wanted, excluded, 1.0, [], [])
-
-
-def _repeats(words: list[str], distinct: int) -> bool:
-    if distinct + 1 >= len(words):
-        return False
-    if len(words) >= 8 and distinct * 2 < len(words):
-        return True
-    return any(a == b == c for a, b, c in zip(words, words[1:], words[2:], strict=False))
-
-
-_UNSPACED_FILLER = [p for p in lexicon.FILLER_PHRASES if " " not in p and not p.isascii()]
-_PHRASES_OF_WORD: dict[str, list[str]] = {}  # by their longest word
-for _phrase in lexicon.FILLER_PHRASES:
-    _PHRASES_OF_WORD.setdefault(max(_phrase.split(), key=len), []).append(_phrase)
-_PHRASE_WORDS = frozenset(_PHRASES_OF_WORD)
-
-
-def _filler(query: Query, judged: Judged) -> str | None:
-    """A filler word or phrase of a lex or vec line that the query does not have itself."""
-    text = judged.line.text
-    listed = lexicon.FILLER_WORDS if judged.line.type == "lex" else lexicon.FRAME_WORDS
-    if not listed.isdisjoint(judged.distinct):
-        found = listed.intersection(text.lower().split()) - query.words  # "guide_legend" is not "guide"
-        if found:
-            return min(found)
-    if text.isascii() and _PHRASE_WORDS.isdisjoint(judged.distinct):
-        return None
-    spaced = f" {' '.join(judged.words)} "
-    phrases = [p for word in judged.distinct & _PHRASE_WORDS for p in _PHRASES_OF_WORD[word] if f" {p} " in spaced]
-    phrases += [p for p in _UNSPACED_FILLER if p in text]
-    return next((p for p in sorted(phrases) if p not in query.text.lower()), None)
-
-
-_BOILERPLATE_OPENING = re.compile(lexicon.BOILERPLATE_OPENING)
-_BOILERPLATE = re.compile(lexicon.BOILERPLATE_ASCII)
-_BOILERPLATE_OTHER = re.compile(lexicon.BOILERPLATE_OTHER)
-
-
-def _is_boilerplate(text: str, words: frozenset[str]) -> bool:
-    if text.isascii() and lexicon.BOILERPLATE_WORDS.isdisjoint(words):
-        return False
-    lowered = text.lower()
-    if _BOILERPLATE_OPENING.match(lowered) or _BOILERPLATE.search(lowered):
-        return True
-    return not text.isascii() and _BOILERPLATE_OTHER.search(lowered) is not None
-
-
-def _common_faults(query: Query, judged: Judged) -> None:
-    """The faults that a line of any type can have."""
-    kind, text = judged.line
-    fault = judged.faults.append
-    if query.only and kind != query.only:
-        fault(("type", f"the query asks for {query.only} alone"))
-    if reason := qmd.drop_reason(query.text, judged.line):
-        fault(("dropped", f"QMD drops it: it {reason}"))
-    if language.in_other_language(query.language, query.text, text, judged.distinct, sentence=kind != "lex"):
-        fault(("language", f"another language than the query's ({query.language or 'Latin script'})"))
-    if _repeats(judged.words, len(judged.distinct)):
-        fault(("repetition", "repeats itself"))
-    if kind != "hyde" and (word := _filler(query, judged)):
-        fault(("filler", f"filler “{word}”"))
-    if kind != "lex" and qmd.has_negation(text):
-        fault(("syntax", "-term works in lex alone; QMD refuses it here"))
-
-
-def _coverage(query: Query, stems: frozenset[str]) -> float:
-    """The share of the query's content words in a line, each weighed by how specific it is; 0 to 1."""
-    if not query.weight:
-        return 1.0
-    return sum([query.stems[stem] for stem in stems & query.stems.keys()]) / query.weight
-
-
-def _names_kept(query: Query, judged: Judged, factor: float) -> None:
-    if query.names and not judged.names:
-        judged.lower(factor, f"holds none of {', '.join(name.name for name in query.names)}")
-
-
-def _term_size(term: qmd.LexTerm) -> float:
-    """How much a term narrows a lex line: a word 1, each further word of a phrase or two of a CJK run 1/2."""
-    tokens = term.match[0].count(" ") + 1
-    if tokens > 1 and not term.text.isascii() and tokens == len(term.text):
-        return 1 + max(0, tokens - 4) / 2
-    return 1 + (tokens - 1) / 2
-
-
-def _hit(size: float) -> float:
-    """HIT between and beyond its whole numbers."""
-    low = min(int(size), len(HIT))
-    high = min(low + 1, len(HIT))
-    return HIT[low - 1] + (size - int(size)) * (HIT[high - 1] - HIT[low - 1])
-
-
-def _lex_faults(query: Query, judged: Judged, size: float) -> None:
-    fault = judged.faults.append
-    if qmd.unmatched_quote(judged.line.text):
-        fault(("syntax", "unmatched double quote"))
-    elif not judged.wanted:
-        fault(("syntax", "leaves nothing to search for"))
-    if judged.excluded and not (judged.excluded - query.may_exclude).isdisjoint(query.stems):
-        fault(("excludes", "excludes a word that the query asks for"))
-    if len(judged.wanted) > 4 or size > 5:
-        fault(("long", f"{len(judged.wanted)} terms ANDed: hardly any text holds them all"))
-    elif query.length > 2 and (
-        judged.distinct >= query.words or (query.length > 3 and judged.stems >= query.stems.keys())
-    ):
-        fault(("whole query", "repeats the whole query, which QMD searches anyway"))
-
-
-def _judge_lex(query: Query, judged: Judged) -> None:
-    count = len(judged.wanted)
-    size = sum([_term_size(term) for term, _ in judged.wanted])
-    _lex_faults(query, judged, size)
-    if judged.faults:
-        return
-    if size != 2:
-        judged.lower(_hit(size), f"{count} term{'s' * (count != 1)} ANDed")
-    rarest = sorted([read.specificity for _, read in judged.wanted])[-2:]
-    judged.lower(0.35 + 0.65 * sum(rarest) / len(rarest), "common words")
-    if judged.distinct >= query.words and judged.stems == query.stems.keys():
-        judged.lower(0.35, "the same terms as the query, which QMD searches anyway")
-    new = sum([query.stems.keys().isdisjoint(read.stems) for _, read in judged.wanted])
-    if new == count and query.stems:
-        judged.lower(0.4 if qmd.query_terms(query.text) else 0.85, "no word of the query")
-    elif new > 1:
-        judged.lower(0.85 ** (new - 1), f"{new} terms that the query lacks")
-    if not query.excluded.isdisjoint(judged.stems):
-        judged.lower(0.3, "searches for what the query excludes")
-    _names_kept(query, judged, 0.7)
-
-
-def _judge_vec(query: Query, judged: Judged) -> None:
-    text = judged.line.text
-    if judged.words == query.word_list:
-        judged.faults.append(("whole query", "is the query, which QMD searches anyway"))
-    if not query.how_to and language.turns_into_how_to(text, judged.words, trouble=query.trouble):
-        judged.faults.append(("need", "asks how to do it; the query does not"))
-    if query.how_to and text.lower().startswith(("what is ", "what are ", "definition of ")):
-        judged.faults.append(("need", "asks what it is; the query asks how to do it"))
-    if judged.faults:
-        return
-    if len(judged.words) < 4:
-        judged.lower(0.4, "keywords, not a sentence")
-    if judged.stems == query.stems.keys() and len(judged.words) <= len(query.words) + 3:
-        judged.lower(0.4, "says no more than the query")
-    elif judged.stems <= query.stems.keys():
-        judged.lower(0.8, "no word that the query lacks")
-    judged.lower(0.4 + 0.6 * min(1.0, _coverage(query, judged.stems) / 0.5), "loses what the query is about")
-    if len(text) > 300:
-        judged.lower(0.5, "runs on")
-    _names_kept(query, judged, 0.5)
-
-
-def _judge_hyde(query: Query, judged: Judged) -> None:
-    text = judged.line.text
-    if _is_boilerplate(text, judged.distinct):
-        judged.faults.append(("boilerplate", "speaks about a text instead of being one"))
-    length = len(text) + language.cjk_characters(text)
-    low, high = HYDE_LENGTH
-    if not low / 2 <= length <= high * 2:
-        judged.faults.append(("length", f"{length} characters; {low}-{high} are wanted"))
-    if judged.faults:
-        return
-    if not low <= length <= high:
-        judged.lower(0.5, f"{length} characters; {low}-{high} are wanted")
-    judged.lower(0.4 + 0.6 * min(1.0, _coverage(query, judged.stems) / 0.4), "shares few words with the query")
-    new = len(judged.stems - query.stems.keys())
-    judged.lower(0.4 + 0.6 * min(1.0, new / 4), "says little that the query does not")
-    _names_kept(query, judged, 0.6)
-
-
-_JUDGES = {"lex": _judge_lex, "vec": _judge_vec, "hyde": _judge_hyde}
-
-
-def judge_line(query: Query, line: qmd.Line) -> Judged:
-    """Judge one line by itself."""
-    judged = _read_line(query, line)
-    _common_faults(query, judged)
-    _JUDGES[line.type](query, judged)
-    if judged.faults:
-        judged.value = 0.0
-    return judged
+SOUND = 0.3  # a line of less value earns nothing
 
 
 # --- All lines together --------------------------------------------------------------------------------
@@ -378,20 +102,15 @@ def _rank(judged: list[Judged]) -> list[Judged]:
         if position >= LIMITS[this.line.type]:
             this.faults.append(("extra", f"more than {LIMITS[this.line.type]} {this.line.type}"))
             this.value = 0.0
-    return [j for j in ranked if j.value > 0]
+    return [j for j in ranked if j.value >= SOUND]
 
 
-@dataclass
-class Sections:
-    """Points earned and attainable, a section each."""
+class Points(NamedTuple):
+    """A share, 0 to 1, of some points of a section."""
 
-    earned: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POINTS, 0.0))
-    attainable: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POINTS, 0.0))
-
-    def add(self, section: str, share: float, points: float) -> None:
-        """Earn `share` (0 to 1) of `points` in a section."""
-        self.earned[section] += share * points
-        self.attainable[section] += points
+    section: str
+    share: float
+    of: float
 
 
 def _spread(lines: list[Judged], alike: float) -> float:
@@ -404,40 +123,37 @@ def _spread(lines: list[Judged], alike: float) -> float:
 def _kept(query: Query, lines: list[Judged]) -> float:
     """The share of the query's names, or of its most specific words where it has none, in some of the lines."""
     if query.names:
-        return len(_NONE.union(*[j.names for j in lines])) / len(query.names)
+        return len(NOTHING.union(*[j.names for j in lines])) / len(query.names)
     if not lines or not query.rarest:
         return float(bool(lines))
-    held = query.rarest & _NONE.union(*[j.stems for j in lines])
+    held = query.rarest & NOTHING.union(*[j.stems for j in lines])
     return min(1.0, len(held) / (0.75 * len(query.rarest)))
 
 
-def _score_searches(query: Query, kind: str, lines: list[Judged], sections: Sections) -> list[Judged]:
-    """Earn the points of the lex or of the vec lines, best first; returns those that are sound."""
+def _search_points(query: Query, kind: str, lines: list[Judged]) -> list[Points]:
+    """The points of the sound lex or vec lines, best first."""
     share = SHARES[kind]
-    sound = [j for j in lines if j.value >= SOUND]
-    new_word = any([not j.stems <= query.stems.keys() for j in sound])
-    sections.add("format", float(bool(sound)), share.present)
-    sections.add("quality", sum([s * j.value for s, j in zip(share.ranks, lines, strict=False)]), share.quality)
-    sections.add("diversity", _spread(sound, share.alike), share.spread)
-    sections.add("diversity", float(new_word), share.new_word)
-    sections.add("entity", _kept(query, sound), share.names)
-    return sound
+    new_word = not all(j.stems <= query.stems.keys() for j in lines)
+    return [
+        Points("format", 1.0 if lines else 0.0, share.present),
+        Points("quality", sum([rank * j.value for rank, j in zip(share.ranks, lines, strict=False)]), share.quality),
+        Points("diversity", _spread(lines, share.alike), share.spread),
+        Points("diversity", float(new_word), share.new_word),
+        Points("entity", _kept(query, lines), share.names),
+    ]
 
 
-def _score_hyde(query: Query, hydes: list[Judged], given: bool, lex: list[Judged], sections: Sections) -> None:
+def _hyde_points(query: Query, hydes: list[Judged], given: bool, lex: list[Judged]) -> Points:
+    """The points of the hyde: `hydes` are the sound ones, `given` tells whether there is any at all."""
     if not given and query.only != "hyde":
-        sections.add("hyde", NO_HYDE, POINTS["hyde"])
-        return
-    best = hydes[0] if hydes else None
-    value = best.value if best else 0.0
-    if best and lex and not any(j.stems <= best.stems for j in lex):
-        best.lower(0.8, "no lex line stands in it")
-        value = best.value
-    sections.add("hyde", value, POINTS["hyde"])
+        return Points("hyde", NO_HYDE, POINTS["hyde"])
+    if hydes and lex and not any(j.stems <= hydes[0].stems for j in lex):
+        hydes[0].lower(0.8, "no lex line stands in it")
+    return Points("hyde", hydes[0].value if hydes else 0.0, POINTS["hyde"])
 
 
 def _lost_names(query: Query, kind: str, sound: list[Judged]) -> list[tuple[str, str]]:
-    kept = _NONE.union(*[j.names for j in sound])
+    kept = NOTHING.union(*[j.names for j in sound])
     gone = [name for name in query.names if name.name not in kept] if sound else []
     return [
         ("number lost" if name.is_number else f"lost in {kind}", f"no {kind} line holds “{name.name}”")
@@ -451,18 +167,25 @@ class Score:
 
     query: Query
     lines: list[Judged]
-    sections: Sections
+    points: list[Points]
     faults: list[tuple[str, str]]  # kind, explanation with the line it is about
     zero: str | None = None  # why the whole output counts for nothing
 
     @property
+    def cost(self) -> float:
+        """What the faults take off."""
+        return sum([COST[kind] for kind, _ in self.faults])
+
+    @property
     def percentage(self) -> float:
         """0 to 100."""
-        attainable = sum(self.sections.attainable.values())
-        if self.zero or not attainable:
+        if self.zero:
             return 0.0
-        total = sum(self.sections.earned.values()) - sum(COST[kind] for kind, _ in self.faults)
-        return 100 * min(1.0, max(0.0, total / attainable))
+        earned = attainable = 0.0
+        for _, share, of in self.points:
+            earned += share * of
+            attainable += of
+        return 100 * min(1.0, max(0.0, (earned - self.cost) / attainable))
 
 
 def _nothing_counts(text: str, lines: list[qmd.Line], other: list[str]) -> str | None:
@@ -478,20 +201,19 @@ def score(query: str, expansion: str) -> Score:
     asked = read_query(query)
     lines, other = qmd.parse(expansion)
     if zero := _nothing_counts(expansion, lines, other):
-        return Score(asked, [], Sections(), [], zero)
+        return Score(asked, [], [], [], zero)
     judged = [judge_line(asked, line) for line in lines]
     ranked = {kind: _rank([j for j in judged if j.line.type == kind]) for kind in qmd.LINE_TYPES}
-    has_hyde = any([line.type == "hyde" for line in lines])
-    sections = Sections()
-    sections.add("format", float(not has_hyde or lines[0].type == "hyde"), HYDE_FIRST)
-    lost = []
+    has_hyde = any(line.type == "hyde" for line in lines)
+    points = [Points("format", float(not has_hyde or lines[0].type == "hyde"), HYDE_FIRST)]
+    faults = [(kind, f"{j.line.type} “{j.line.text}”: {why}") for j in judged if j.faults for kind, why in j.faults]
     for kind in ("lex", "vec"):
         if asked.only in (None, kind):
-            lost += _lost_names(asked, kind, _score_searches(asked, kind, ranked[kind], sections))
+            points += _search_points(asked, kind, ranked[kind])
+            faults += _lost_names(asked, kind, ranked[kind])
     if asked.only in (None, "hyde"):
-        _score_hyde(asked, ranked["hyde"], has_hyde, ranked["lex"], sections)
-    faults = [(kind, f"{j.line.type} “{j.line.text}”: {why}") for j in judged if j.faults for kind, why in j.faults]
-    return Score(asked, judged, sections, faults + lost)
+        points.append(_hyde_points(asked, ranked["hyde"], has_hyde, ranked["lex"]))
+    return Score(asked, judged, points, faults)
 
 
 # --- What callers use ----------------------------------------------------------------------------------
@@ -515,14 +237,17 @@ def score_expansion_detailed(query: str, expansion: str) -> dict:
     faults in words, dearest first; `lines` the value (0 to 1) of each line, with its faults and what lowered it.
     """
     scored = score(query, expansion)
-    attainable = sum(scored.sections.attainable.values())
+    earned, attainable = (dict.fromkeys(POINTS, 0.0) for _ in range(2))
+    for section, share, of in scored.points:
+        earned[section] += share * of
+        attainable[section] += of
     deductions = [f"-{COST[kind]} {why}" for kind, why in sorted(scored.faults, key=lambda fault: -COST[fault[0]])]
     return {
-        **{name: round(points, 2) for name, points in scored.sections.earned.items()},
-        "max_by_section": scored.sections.attainable,
-        "faults": sum(COST[kind] for kind, _ in scored.faults),
-        "total": round(scored.percentage * attainable / 100, 2),
-        "max_possible": attainable,
+        **{name: round(points, 2) for name, points in earned.items()},
+        "max_by_section": attainable,
+        "faults": scored.cost,
+        "total": round(scored.percentage * sum(attainable.values()) / 100, 2),
+        "max_possible": sum(attainable.values()),
         "percentage": scored.percentage,
         "rating": rating(scored.percentage),
         "deductions": [f"0 for all: {scored.zero}"] if scored.zero else deductions,

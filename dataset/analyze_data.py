@@ -22,6 +22,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import language
@@ -80,15 +81,12 @@ def repeated_ngrams(texts: Iterable[str], words: int = OPENING) -> Counter[str]:
 
 
 def distinct_2(texts: Sequence[str], samples: int = 5, seed: int = 0) -> float:
-    """Distinct word pairs over all word pairs: the mean over random samples of SAMPLE texts (all, if there are fewer)."""
+    """Distinct word pairs over all word pairs: the mean over random samples of SAMPLE texts, or of all if fewer."""
     chance = random.Random(seed)
     shares = []
     for _ in range(samples if len(texts) > SAMPLE else 1):
         pairs = [
-            pair
-            for text in chance.sample(texts, min(SAMPLE, len(texts)))
-            for words in [language.words(text)]
-            for pair in zip(words, words[1:], strict=False)
+            pair for text in chance.sample(texts, min(SAMPLE, len(texts))) for pair in pairwise(language.words(text))
         ]
         shares.append(len(set(pairs)) / len(pairs) if pairs else 1.0)
     return statistics.mean(shares)

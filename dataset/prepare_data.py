@@ -128,7 +128,7 @@ def _write(path: Path, output: Path, report: Report) -> None:
 def prepare(path: Path, output: Path, *, val_share: float = VAL_SHARE, plain_share: float = PLAIN_SHARE) -> dict:
     """Prepare the data of a file or folder into `output`; returns what dataset_info.json holds.
 
-    Raises SchemaError on a bad line, and ValueError for a share outside 0 to 1; what `output` held stays as it was then.
+    Raises SchemaError on a bad line and ValueError for a share outside 0 to 1; what `output` held stays as it was.
     """
     for name, share in (("val_share", val_share), ("plain_share", plain_share)):
         if not 0 <= share <= 1:

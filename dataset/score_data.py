@@ -42,7 +42,7 @@ class Scored(NamedTuple):
 def score_files(files: Iterable[Path]) -> list[Scored]:
     """Score every example; raises SchemaError on the first bad line."""
     scored = []
-    for path, row in tracked(((path, row) for path in files for row in read_rows(path)), "examples"):
+    for path, row in tracked(((file, row) for file in files for row in read_rows(file)), "examples"):
         if row.error:
             raise row.error
         detail = reward.score_expansion_detailed(row.example.query, row.example.render())

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import language
-import lexicon
 import qmd
 from dataset.schema import SchemaError, TrainingExample, data_files, load_queries, normalize, read_rows
 
@@ -74,8 +73,7 @@ def content_words(query: str) -> frozenset[str]:
     """The words of a query that carry its meaning; all of them if none does."""
     base, _ = qmd.split_mode(query)
     words = frozenset(language.words(base))
-    stop_words = lexicon.STOP_WORDS.get(language.query_language(base) or "en", frozenset())
-    return words - stop_words or words
+    return words - language.stop_words(language.query_language(base)) or words
 
 
 def near_copies(texts: Sequence[str], others: Sequence[str] | None = None) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,251 @@
+"""What one line of an expansion is worth, by itself: its faults, or else a value from 0 to 1.
+
+The rubric's rules about single lines; `reward.py` puts the lines together and says what a fault costs. SCORING.md
+gives the reason for each rule.
+"""
+
+import re
+from dataclasses import dataclass
+
+import language
+import lexicon
+import qmd
+from query import Query, turns_into_how_to
+
+# What a line of 1, 2, 3 or 4 ANDed terms is worth: one term finds too much, and the share of lines that find nothing
+# at all is about 0.2 for 2 terms, 0.4-0.6 for 3, 0.6-0.85 for 4, 0.7-0.98 for 5 (SCORING.md, "Terms of a lex line").
+HIT = (0.8, 1.0, 0.75, 0.4)
+HYDE_LENGTH = (50, 200)  # characters; a Chinese, Japanese or Korean one counts for two
+
+
+@dataclass(slots=True)
+class Judged:
+    """One line with its value (0 to 1), its faults (kind, explanation) and what lowered its value (factor, why)."""
+
+    line: qmd.Line
+    words: list[str]
+    distinct: frozenset[str]  # its words
+    stems: frozenset[str]  # of its content words
+    names: frozenset[str]  # of the query's names, those that it holds
+    wanted: list[tuple[qmd.LexTerm, language.Term]]  # the terms of a lex line that it does not exclude
+    excluded: frozenset[str]  # stems of what a lex line excludes
+    value: float
+    faults: list[tuple[str, str]]
+    notes: list[tuple[float, str]]
+
+    def lower(self, factor: float, why: str) -> None:
+        """Multiply the value by `factor`, remembering why."""
+        if factor < 1:
+            self.value *= factor
+            self.notes.append((factor, why))
+
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def _read_line(query: Query, line: qmd.Line) -> Judged:
+    wanted: list[tuple[qmd.LexTerm, language.Term]] = []
+    excluded = names = NOTHING
+    if line.type == "lex":
+        terms = [(term, language.read_term(term.text, query.language)) for term in qmd.lex_terms(line.text)]
+        wanted = [pair for pair in terms if not pair[0].negated]
+        words = [word for _, read in wanted for word in read.words]
+        stems = NOTHING.union(*[read.stems for _, read in wanted])
+        if len(wanted) < len(terms):
+            excluded = NOTHING.union(*[read.stems for term, read in terms if term.negated])
+    else:
+        words = language.words(line.text)
+    distinct = frozenset(words)
+    if line.type != "lex":
+        stems = language.stems(distinct - query.stop_words)
+    if query.names:
+        joined = "".join(words)
+        names = frozenset([name.name for name in query.names if name.found_in(distinct, joined)])
+    return Judged(line, words, distinct, stems, names, wanted, excluded, 1.0, [], [])
+
+
+def _repeats(words: list[str], distinct: int) -> bool:
+    if distinct + 1 >= len(words):
+        return False
+    if len(words) >= 8 and distinct * 2 < len(words):
+        return True
+    return any(a == b == c for a, b, c in zip(words, words[1:], words[2:], strict=False))
+
+
+_UNSPACED_FILLER = [p for p in lexicon.FILLER_PHRASES if " " not in p and not p.isascii()]
+_PHRASES_OF_WORD: dict[str, list[str]] = {}  # by their longest word
+for _phrase in lexicon.FILLER_PHRASES:
+    _PHRASES_OF_WORD.setdefault(max(_phrase.split(), key=len), []).append(_phrase)
+_PHRASE_WORDS = frozenset(_PHRASES_OF_WORD)
+
+
+def _filler(query: Query, judged: Judged) -> str | None:
+    """A filler word or phrase of a lex or vec line that the query does not have itself."""
+    text = judged.line.text
+    listed = lexicon.FILLER_WORDS if judged.line.type == "lex" else lexicon.FRAME_WORDS
+    if not listed.isdisjoint(judged.distinct):
+        found = listed.intersection(text.lower().split())  # "guide_legend" is not "guide"
+        for word in sorted(found - query.words):
+            if language.stem(word) not in query.stems:
+                return word
+    if text.isascii() and _PHRASE_WORDS.isdisjoint(judged.distinct):
+        return None
+    spaced = f" {' '.join(judged.words)} "
+    phrases = [p for word in judged.distinct & _PHRASE_WORDS for p in _PHRASES_OF_WORD[word] if f" {p} " in spaced]
+    phrases += [p for p in _UNSPACED_FILLER if p in text]
+    return next((p for p in sorted(phrases) if p not in query.text.lower()), None)
+
+
+_BOILERPLATE_OPENING = re.compile(lexicon.BOILERPLATE_OPENING)
+_BOILERPLATE = re.compile(lexicon.BOILERPLATE_ASCII)
+_BOILERPLATE_OTHER = re.compile(lexicon.BOILERPLATE_OTHER)
+
+
+def _is_boilerplate(text: str, words: frozenset[str]) -> bool:
+    if text.isascii() and lexicon.BOILERPLATE_WORDS.isdisjoint(words):
+        return False
+    lowered = text.lower()
+    if _BOILERPLATE_OPENING.match(lowered) or _BOILERPLATE.search(lowered):
+        return True
+    return not text.isascii() and _BOILERPLATE_OTHER.search(lowered) is not None
+
+
+def _common_faults(query: Query, judged: Judged) -> None:
+    """The faults that a line of any type can have."""
+    kind, text = judged.line
+    fault = judged.faults.append
+    if query.only and kind != query.only:
+        fault(("type", f"the query asks for {query.only} alone"))
+    if reason := qmd.drop_reason(query.text, judged.line):
+        fault(("dropped", f"QMD drops it: it {reason}"))
+    if language.in_other_language(query.language, query.text, text, judged.distinct, sentence=kind != "lex"):
+        fault(("language", f"another language than the query's ({query.language or 'Latin script'})"))
+    if _repeats(judged.words, len(judged.distinct)):
+        fault(("repetition", "repeats itself"))
+    if kind != "hyde" and (word := _filler(query, judged)):
+        fault(("filler", f"filler “{word}”"))
+    if kind != "lex" and qmd.has_negation(text):
+        fault(("syntax", "-term works in lex alone; QMD refuses it here"))
+
+
+def _coverage(query: Query, stems: frozenset[str]) -> float:
+    """The share of the query's content words in a line, each weighed by how specific it is; 0 to 1."""
+    if not query.weight:
+        return 1.0
+    return sum([query.stems[stem] for stem in stems & query.stems.keys()]) / query.weight
+
+
+def _names_kept(query: Query, judged: Judged, factor: float) -> None:
+    if query.names and not judged.names:
+        judged.lower(factor, f"holds none of {', '.join(name.name for name in query.names)}")
+
+
+def _term_size(term: qmd.LexTerm) -> float:
+    """How much a term narrows a lex line: a word 1, each further word of a phrase or two of a CJK run 1/2."""
+    tokens = term.match[0].count(" ") + 1
+    if tokens > 1 and not term.text.isascii() and tokens == len(term.text):
+        return 1 + max(0, tokens - 4) / 2
+    return 1 + (tokens - 1) / 2
+
+
+def _hit(size: float) -> float:
+    """HIT between and beyond its whole numbers."""
+    low = min(int(size), len(HIT))
+    high = min(low + 1, len(HIT))
+    return HIT[low - 1] + (size - int(size)) * (HIT[high - 1] - HIT[low - 1])
+
+
+def _repeats_query(query: Query, judged: Judged) -> bool:
+    """Whether a lex line ANDs all words of a longer query, or all that carry meaning of a still longer one."""
+    if query.length < 3 or any(term.phrase for term, _ in judged.wanted):
+        return False
+    return judged.distinct >= query.words or (query.length > 3 and judged.stems >= query.stems.keys())
+
+
+def _lex_faults(query: Query, judged: Judged, size: float) -> None:
+    fault = judged.faults.append
+    if qmd.unmatched_quote(judged.line.text):
+        fault(("syntax", "unmatched double quote"))
+    elif not judged.wanted:
+        fault(("syntax", "leaves nothing to search for"))
+    if judged.excluded and not (judged.excluded - query.may_exclude).isdisjoint(query.stems):
+        fault(("excludes", "excludes a word that the query asks for"))
+    if len(judged.wanted) > 4 or size > 5:
+        fault(("long", f"{len(judged.wanted)} terms ANDed: hardly any text holds them all"))
+    elif _repeats_query(query, judged):
+        fault(("whole query", "repeats the whole query, which QMD searches anyway"))
+
+
+def _judge_lex(query: Query, judged: Judged) -> None:
+    count = len(judged.wanted)
+    size = sum([_term_size(term) for term, _ in judged.wanted])
+    _lex_faults(query, judged, size)
+    if judged.faults:
+        return
+    if size != 2:
+        judged.lower(_hit(size), f"{count} term{'s' * (count != 1)} ANDed")
+    rarest = sorted([read.specificity for _, read in judged.wanted])[-2:]
+    judged.lower(0.2 + 0.8 * sum(rarest) / len(rarest), "common words")
+    if judged.distinct >= query.words and judged.stems == query.stems.keys():
+        judged.lower(0.35, "the same terms as the query, which QMD searches anyway")
+    new = sum([query.stems.keys().isdisjoint(read.stems) for _, read in judged.wanted])
+    if new == count and query.stems:
+        judged.lower(0.4 if qmd.query_terms(query.text) else 0.85, "no word of the query")
+    elif new > 1:
+        judged.lower(0.85 ** (new - 1), f"{new} terms that the query lacks")
+    if not query.excluded.isdisjoint(judged.stems):
+        judged.lower(0.3, "searches for what the query excludes")
+    _names_kept(query, judged, 0.7)
+
+
+def _judge_vec(query: Query, judged: Judged) -> None:
+    text = judged.line.text
+    if judged.words == query.word_list:
+        judged.faults.append(("whole query", "is the query, which QMD searches anyway"))
+    if not query.how_to and turns_into_how_to(text, judged.words, trouble=query.trouble):
+        judged.faults.append(("need", "asks how to do it; the query does not"))
+    if query.how_to and text.lower().startswith(("what is ", "what are ", "definition of ")):
+        judged.faults.append(("need", "asks what it is; the query asks how to do it"))
+    if judged.faults:
+        return
+    if len(judged.words) < 4:
+        judged.lower(0.4, "keywords, not a sentence")
+    if judged.stems == query.stems.keys() and len(judged.words) <= len(query.words) + 3:
+        judged.lower(0.4, "says no more than the query")
+    elif judged.stems <= query.stems.keys():
+        judged.lower(0.8, "no word that the query lacks")
+    judged.lower(0.4 + 0.6 * min(1.0, _coverage(query, judged.stems) / 0.5), "loses what the query is about")
+    if len(text) > 300:
+        judged.lower(0.5, "runs on")
+    _names_kept(query, judged, 0.5)
+
+
+def _judge_hyde(query: Query, judged: Judged) -> None:
+    text = judged.line.text
+    if _is_boilerplate(text, judged.distinct):
+        judged.faults.append(("boilerplate", "speaks about a text instead of being one"))
+    length = len(text) + language.cjk_characters(text)
+    low, high = HYDE_LENGTH
+    if not low / 2 <= length <= high * 2:
+        judged.faults.append(("length", f"{length} characters; {low}-{high} are wanted"))
+    if judged.faults:
+        return
+    if not low <= length <= high:
+        judged.lower(0.5, f"{length} characters; {low}-{high} are wanted")
+    judged.lower(0.4 + 0.6 * min(1.0, _coverage(query, judged.stems) / 0.4), "shares few words with the query")
+    new = len(judged.stems - query.stems.keys())
+    judged.lower(0.4 + 0.6 * min(1.0, new / 4), "says little that the query does not")
+    _names_kept(query, judged, 0.6)
+
+
+_JUDGES = {"lex": _judge_lex, "vec": _judge_vec, "hyde": _judge_hyde}
+
+
+def judge_line(query: Query, line: qmd.Line) -> Judged:
+    """Judge one line by itself."""
+    judged = _read_line(query, line)
+    _common_faults(query, judged)
+    _JUDGES[line.type](query, judged)
+    if judged.faults:
+        judged.value = 0.0
+    return judged

@@ -1,0 +1,165 @@
+"""What a query asks for, as far as its words tell: names to keep, words to exclude, the kind of need.
+
+Rules and word lists (`lexicon.py`) only; standard library.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import language
+import lexicon
+import qmd
+
+_POSSESSIVE = re.compile("['’]s$")
+_LATIN_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+#_/@'’-]*")
+_CODE_LIKE = re.compile(r"(?=.*[a-zA-Z])(?:.*\w[._/#@:]+\w.*|\w+(?:\+\+|#)|.*[a-z][A-Z].*|--?\w[\w-]+|\.[a-z]\w+)")
+
+
+def _is_name(token: str, *, first: bool, code: str | None, shouted: bool) -> bool:
+    lowered = token.lower()
+    if lowered in lexicon.NOT_NAMES or re.fullmatch(r"\d:\d", token):
+        return False
+    if any(c.isdigit() for c in token) or _CODE_LIKE.fullmatch(token):
+        return True
+    if lowered in lexicon.FIRST_NAMES or lowered in lexicon.PRODUCT_NAMES or lowered in lexicon.MONTHS_AND_DAYS:
+        # "march" and "may" are mostly verbs in lower case.
+        return token != lowered or lowered not in ("march", "may")
+    if shouted or token == lowered:
+        return False
+    if token.isupper() and len(token) > 1:
+        return lowered not in lexicon.TROUBLE_WORDS
+    if code == "de" or lowered in lexicon.COMMON_ENGLISH or lowered in lexicon.LANGUAGES_OF_WORD:
+        return False
+    return token[0].isupper() and (not first or code == "en")
+
+
+def named_entities(query: str) -> tuple[str, ...]:
+    """Names, acronyms, versions, numbers, dates, file names and the like in a query, in order, each once.
+
+    Capitals tell in most languages (not in German, whose nouns have them); digits, inner punctuation, possessives and
+    the lists of first names and products tell in a query without capitals. Excluded words (`-coffee`) are no names.
+    """
+    code = language.query_language(query)
+    letters = [c for c in query if c.isalpha()]
+    shouted = len(letters) > 5 and all(c.isupper() for c in letters)
+    spaced = not language.IS_CJK.search(query)
+    tokens = query.split() if spaced else _LATIN_RUN.findall(query)
+    found: dict[str, str] = {}
+    for position, raw in enumerate(tokens):
+        if raw.startswith("-") and not raw.startswith("--") and len(raw) > 1 and position:
+            continue
+        first = position == 0 or tokens[position - 1].endswith((":", ".", "?", "!"))
+        token = raw.strip(language.EDGE).rstrip(".-/").strip(language.EDGE)
+        base = _POSSESSIVE.sub("", token)
+        owner = base != token and base.lower() not in lexicon.NOT_POSSESSIVE | lexicon.COMMON_ENGLISH
+        if base and (owner or _is_name(base, first=first, code=code, shouted=shouted)):
+            found.setdefault(base.lower(), base)
+    return tuple(found.values())
+
+
+class NameMatcher:
+    """Tells whether a line holds a name, in another spelling too ("node.js" as "nodejs", "Москве" for "Москва")."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.parts = frozenset(language.words(name))
+        self.stems = language.stems(self.parts)
+        self.squashed = "".join(language.words(name))
+        # A long name may be inflected; of one with inner punctuation ("Makefile:3") the main part will do.
+        longest = max(self.parts, key=len, default="") if len(self.parts) > 1 else self.squashed
+        kept = 5 if len(longest) > 5 else 4 if len(longest) == 5 and not longest.isascii() else 0
+        self.prefix = longest[:kept] if longest.isalpha() else ""
+        self.is_number = not any(c.isalpha() for c in name)
+
+    def found_in(self, line_words: frozenset[str], joined: str) -> bool:
+        """Whether a line holds the name; `joined` are its words without anything between them."""
+        if self.parts and self.parts <= line_words:
+            return True
+        if len(self.squashed) > 3:
+            return self.squashed in joined or (self.prefix != "" and self.prefix in joined)
+        return f"{self.squashed}'s" in line_words
+
+
+_FIRST_WORDS = frozenset(language.words(opening)[0] for opening in lexicon.HOW_TO_OPENINGS)
+
+
+def asks_how_to(query: str) -> bool:
+    """Whether a query asks for a procedure: it has a how-to opening anywhere, or begins with a verb of action."""
+    lowered = query.lower()
+    tokens = language.words(query)
+    if any(f" {o}" in f" {lowered}" if o.isascii() else o in lowered for o in lexicon.HOW_TO_OPENINGS):
+        return True
+    return tokens[:1] != [] and (tokens[0] in lexicon.ACTION_VERBS or not lexicon.HOW_TO_WORDS.isdisjoint(tokens))
+
+
+def reports_trouble(query: str) -> bool:
+    """Whether a query says that something is broken, so that mending it is what it asks for."""
+    return not lexicon.TROUBLE_WORDS.isdisjoint(language.words(query))
+
+
+def turns_into_how_to(text: str, tokens: list[str], *, trouble: bool) -> bool:
+    """Whether a line asks for a procedure; where the query reports trouble, asking for the repair does not count.
+
+    `tokens` are the `words` of `text`.
+    """
+    if not tokens or tokens[0] not in _FIRST_WORDS or not text.lower().startswith(lexicon.HOW_TO_OPENINGS):
+        return False
+    return not (trouble and not lexicon.REPAIR_WORDS.isdisjoint(tokens[:6]))
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the rubric needs to know of a query."""
+
+    text: str
+    only: str | None
+    word_list: list[str]
+    words: frozenset[str]
+    stop_words: frozenset[str]
+    stems: dict[str, float]  # content stems, each with its specificity
+    weight: float  # the sum of their specificities
+    rarest: frozenset[str]  # the four most specific of the stems
+    length: int  # content words, "node.js" being one
+    excluded: frozenset[str]  # stems of `-term`
+    may_exclude: frozenset[str]  # and of what follows "not", "no" or "without": a lex line may exclude it
+    language: str | None
+    names: tuple[NameMatcher, ...]
+    how_to: bool
+    trouble: bool
+
+
+# Fewer letters are a flag ("set -e").
+_EXCLUDED = re.compile(r'(?<!\S)-("[^"]+"|\w{3}\S*)')
+_DENIED = re.compile(r"\b(?:not|no|without|except|ohne|sans|sin|sem|senza|zonder|bez) (\S+)")
+
+
+@lru_cache(maxsize=4096)
+def read_query(query: str) -> Query:
+    """Analyse a query once; `/only:TYPE` at its end is a mode, not a part of it."""
+    text, only = qmd.split_mode(query)
+    code = language.query_language(text)
+    gone = language.stems(w for found in _EXCLUDED.findall(text) for w in language.words(found))
+    denied = gone | language.stems(w for found in _DENIED.findall(text) for w in language.words(found))
+    words = language.words(text)
+    stop_words = language.stop_words(code)
+    content = [w for w in words if w not in stop_words] or words
+    stems = {language.stem(w): language.specificity(w) for w in content if language.stem(w) not in gone}
+    tokens = [language.stems(language.words(token)) for token in text.split()]
+    return Query(
+        text=text,
+        only=only,
+        word_list=words,
+        words=frozenset(words),
+        stop_words=stop_words,
+        stems=stems,
+        weight=sum(stems.values()),
+        rarest=frozenset(sorted(stems.keys() - denied, key=lambda s: (-stems[s], s))[:4]),
+        length=sum(not token.isdisjoint(stems) for token in tokens),
+        excluded=gone,
+        may_exclude=denied,
+        language=code,
+        names=tuple(m for m in map(NameMatcher, named_entities(text)) if not m.stems <= denied),
+        how_to=asks_how_to(text),
+        trouble=reports_trouble(text),
+    )
