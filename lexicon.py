@@ -278,7 +278,8 @@ HOW_TO_OPENINGS = (
     "comment installer", "étapes pour", "cómo configurar", "cómo instalar", "cómo hacer", "cómo puedo",
     "como configurar", "como fazer", "como instalar", "pasos para", "passos para", "come fare",
     "come configurare", "come si", "hoe kan ik", "hoe stel", "jak zrobić", "jak skonfigurować", "nasıl yapılır",
-    "как настроить", "как сделать", "как установить", "如何", "怎么", "怎样", "怎麼", "의 방법", "하는 법", "하는 방법", "やり方", "する方法", "كيف", "कैसे",
+    "как настроить", "как сделать", "как установить",
+    "如何", "怎么", "怎样", "怎麼", "의 방법", "하는 법", "하는 방법", "やり方", "する方法", "كيف", "कैसे",
 )  # fmt: skip
 # Verbs with which an English query that is a task begins ("rotate api keys", "mute thread in gmail").
 ACTION_VERBS = _words("""

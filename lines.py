@@ -59,8 +59,7 @@ def _read_line(query: Query, line: qmd.Line) -> Judged:
     if line.type != "lex":
         stems = language.stems(distinct - query.stop_words)
     if query.names:
-        joined = "".join(words)
-        names = frozenset([name.name for name in query.names if name.found_in(distinct, joined)])
+        names = frozenset([name.name for name in query.names if name.found_in(distinct, words)])
     return Judged(line, words, distinct, stems, names, wanted, excluded, 1.0, [], [])
 
 
@@ -168,6 +167,8 @@ def _lex_faults(query: Query, judged: Judged, size: float) -> None:
         fault(("syntax", "unmatched double quote"))
     elif not judged.wanted:
         fault(("syntax", "leaves nothing to search for"))
+    elif dead := next((term for term, _ in judged.wanted if qmd.is_dead(term)), None):
+        fault(("dead", f"QMD searches “{dead.text}” as {' AND '.join(dead.match)}, which stands in no text"))
     if judged.excluded and not (judged.excluded - query.may_exclude).isdisjoint(query.stems):
         fault(("excludes", "excludes a word that the query asks for"))
     if len(judged.wanted) > 4 or size > 5:
@@ -198,9 +199,13 @@ def _judge_lex(query: Query, judged: Judged) -> None:
     _names_kept(query, judged, 0.7)
 
 
+def _squash(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))
+
+
 def _judge_vec(query: Query, judged: Judged) -> None:
     text = judged.line.text
-    if judged.words == query.word_list:
+    if judged.words == query.word_list and _squash(text) == _squash(query.text):
         judged.faults.append(("whole query", "is the query, which QMD searches anyway"))
     if not query.how_to and turns_into_how_to(text, judged.words, trouble=query.trouble):
         judged.faults.append(("need", "asks how to do it; the query does not"))

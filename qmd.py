@@ -316,6 +316,32 @@ def lex_terms(lex_line: str) -> list[LexTerm]:
     return terms
 
 
+_FTS_TOKEN = re.compile(r"[^\W_]+")
+_DIACRITIC = re.compile("[\u0300-\u036f]")
+
+
+def fts_tokens(text: str) -> list[str]:
+    """The tokens that FTS5's unicode61 makes of a text, before stemming and the removal of accents."""
+    return _FTS_TOKEN.findall(_DIACRITIC.sub("", text.lower()))
+
+
+@lru_cache(maxsize=65536)
+def is_dead(term: LexTerm) -> bool:
+    """Whether a term matches no text, not even one that it was copied from.
+
+    buildFTS5Query deletes the punctuation inside a token, where the index splits at it: "1:1" is searched as "11",
+    "send/recv" as "sendrecv", and Devanagari words lose their vowel signs. A phrase ("send recv") finds such text.
+    """
+    if term.text.isascii() and term.text.isalnum():
+        return False
+    indexed = fts_tokens(index_text(term.text))
+    for part in term.match:
+        wanted = fts_tokens(part)
+        if not any(indexed[i : i + len(wanted)] == wanted for i in range(len(indexed))):
+            return True
+    return False
+
+
 def fts_query(lex_line: str) -> str | None:
     """The FTS5 MATCH expression that QMD builds from a lex line; None if no positive term is left."""
     terms = lex_terms(lex_line)

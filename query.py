@@ -6,11 +6,14 @@ Rules and word lists (`lexicon.py`) only; standard library.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import language
 import lexicon
 import qmd
 
+# A number, alone or with a unit.
+_QUANTITY = re.compile(r"\W*\d+(?:[.,]\d+)*\W?[a-zA-Z]{0,2}\W*")
 _POSSESSIVE = re.compile("['’]s$")
 _LATIN_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+#_/@'’-]*")
 _CODE_LIKE = re.compile(r"(?=.*[a-zA-Z])(?:.*\w[._/#@:]+\w.*|\w+(?:\+\+|#)|.*[a-z][A-Z].*|--?\w[\w-]+|\.[a-z]\w+)")
@@ -31,7 +34,7 @@ def _is_name(token: str, *, first: bool, code: str | None, shouted: bool) -> boo
         return lowered not in lexicon.TROUBLE_WORDS
     if code == "de" or lowered in lexicon.COMMON_ENGLISH or lowered in lexicon.LANGUAGES_OF_WORD:
         return False
-    return token[0].isupper() and (not first or code == "en")
+    return token[0].isupper() and not first
 
 
 def named_entities(query: str) -> tuple[str, ...]:
@@ -69,16 +72,19 @@ class NameMatcher:
         # A long name may be inflected; of one with inner punctuation ("Makefile:3") the main part will do.
         longest = max(self.parts, key=len, default="") if len(self.parts) > 1 else self.squashed
         kept = 5 if len(longest) > 5 else 4 if len(longest) == 5 and not longest.isascii() else 0
-        self.prefix = longest[:kept] if longest.isalpha() else ""
-        self.is_number = not any(c.isalpha() for c in name)
+        self.prefix = longest[:kept] if kept and longest.isalpha() else ""
+        self.is_number = _QUANTITY.fullmatch(name) is not None
 
-    def found_in(self, line_words: frozenset[str], joined: str) -> bool:
-        """Whether a line holds the name; `joined` are its words without anything between them."""
-        if self.parts and self.parts <= line_words:
+    def found_in(self, distinct: frozenset[str], words: list[str]) -> bool:
+        """Whether a line holds the name; `words` are its words in order, `distinct` the same as a set."""
+        if self.parts and self.parts <= distinct:
             return True
-        if len(self.squashed) > 3:
-            return self.squashed in joined or (self.prefix != "" and self.prefix in joined)
-        return f"{self.squashed}'s" in line_words
+        if len(self.squashed) < 4:
+            return f"{self.squashed}'s" in distinct
+        start = self.prefix or self.squashed
+        if any(word.startswith(start) for word in distinct):
+            return True
+        return self.squashed in "".join(words) and any(a + b == self.squashed for a, b in pairwise(words))
 
 
 _FIRST_WORDS = frozenset(language.words(opening)[0] for opening in lexicon.HOW_TO_OPENINGS)

@@ -35,6 +35,7 @@ RATINGS = ((80, "Excellent"), (60, "Good"), (40, "Acceptable"), (20, "Poor"), (0
 # What a faulty line, or a lost name, costs in points of 100.
 COST = {
     "boilerplate": 8,  # a hyde that speaks about a text instead of being one
+    "dead": 5,  # a lex term that matches no text
     "dropped": 5,  # QMD drops the line
     "duplicate": 5,  # it says what a better line says
     "excludes": 5,  # it excludes what the query asks for
