@@ -225,7 +225,7 @@ def _mostly_foreign_script(query: str, text: str) -> bool:
     foreign = sum(scripts(text).values())
     if foreign <= 0.3 * (foreign + len(_LATIN.findall(text))):
         return False
-    return not any(run in query for run in re.findall(r"[^\W\d_A-Za-z]+", text))
+    return not any(letter in query for letter in _OTHER_SCRIPT.findall(text))
 
 
 def _only_names(text: str) -> bool:

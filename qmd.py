@@ -128,15 +128,16 @@ _JS_SPACE = (
 _SPACES = re.compile(f"[{_JS_SPACE}]+")
 
 
-def _trim(text: str) -> str:
+def trim(text: str) -> str:
+    """A text without the space around it, as JavaScript trims it."""
     return text.strip(_JS_SPACE)
 
 
 def read_line(raw: str) -> Line | None:
     """A raw line as QMD reads it: the type up to the first colon and the text, both trimmed; None without a type."""
     kind, colon, text = raw.partition(":")
-    kind = _trim(kind)
-    return Line(kind, _trim(text)) if colon and kind in LINE_TYPES else None
+    kind = trim(kind)
+    return Line(kind, trim(text)) if colon and kind in LINE_TYPES else None
 
 
 def parse(text: str) -> tuple[list[Line], list[str]]:
@@ -210,7 +211,7 @@ def served(query: str, text: str) -> Served:
     kept: list[Line] = []
     dropped: list[tuple[str, str]] = []
     survived_first_filter = False
-    for raw in _trim(text).split("\n"):
+    for raw in trim(text).split("\n"):
         line = read_line(raw)
         if line is None:
             if raw.strip():
@@ -307,7 +308,7 @@ def lex_terms(lex_line: str) -> list[LexTerm]:
     terms = []
     for minus, phrase, token in _LEX_TOKEN.findall(lex_line):
         if phrase:
-            text = _phrase(_trim(phrase))
+            text = _phrase(trim(phrase))
             match = (f'"{text}"',) if text else ()
         elif token:
             match = _bare(token)

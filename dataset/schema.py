@@ -46,7 +46,7 @@ def check_text(text: object, what: str) -> str:
         raise ValueError(f"{what} holds a line break, control character or lone surrogate (U+{ord(found.group()):04X})")
     if token := qmd.CHAT_TOKEN.search(text):
         raise ValueError(f"{what} holds the chat-template token {token.group()}")
-    if text != text.strip():
+    if text != text.strip() or text != qmd.trim(text):
         raise ValueError(f"{what} has a space at its beginning or end")
     return text
 

