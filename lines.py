@@ -191,7 +191,7 @@ def _judge_lex(query: Query, judged: Judged) -> None:
         judged.lower(0.35, "the same terms as the query, which QMD searches anyway")
     new = sum([query.stems.keys().isdisjoint(read.stems) for _, read in judged.wanted])
     if new == count and query.stems:
-        judged.lower(0.4 if qmd.query_terms(query.text) else 0.85, "no word of the query")
+        judged.lower(0.25 if qmd.query_terms(query.text) else 0.85, "no word of the query")
     elif new > 1:
         judged.lower(0.85 ** (new - 1), f"{new} terms that the query lacks")
     if not query.excluded.isdisjoint(judged.stems):

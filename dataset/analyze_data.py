@@ -28,8 +28,10 @@ from pathlib import Path
 import language
 import lexicon
 import qmd
+from dataset.console import console_for_tables
 from dataset.schema import SchemaError, TrainingExample, data_files, load_examples
 from dataset.validate_schema import near_copies
+from query import asks_how_to
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENING = 4  # words
@@ -118,7 +120,7 @@ def _filler_lines(examples: Iterable[TrainingExample]) -> int:
 
 def _needless_how_to(examples: Iterable[TrainingExample]) -> float:
     """The share of queries that ask for no procedure but have a vec line that opens with "how to"."""
-    others = [e for e in examples if not language.asks_how_to(e.query)]
+    others = [e for e in examples if not asks_how_to(e.query)]
     return _share([any(v.text.lower().startswith("how to") for v in e.output if v.type == "vec") for e in others])
 
 
@@ -162,7 +164,6 @@ def analyze(examples: Sequence[TrainingExample]) -> dict:
 def print_analysis(analysis: dict) -> None:
     """Print the analysis as tables."""
     from rich.columns import Columns
-    from rich.console import Console
     from rich.table import Table
 
     tables = []
@@ -176,7 +177,7 @@ def print_analysis(analysis: dict) -> None:
     figures = Table("figure", "value")
     for name, value in analysis["figures"].items():
         figures.add_row(name, f"{value:.1%}" if isinstance(value, float) else f"{value:g}")
-    console = Console()
+    console = console_for_tables()
     console.print(Columns(tables, padding=(0, 2)))
     console.print(figures)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import reward
-from dataset.console import tracked
+from dataset.console import console_for_tables, tracked
 from dataset.schema import SchemaError, TrainingExample, data_files, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,9 +99,7 @@ def main() -> int:
     if not scored:
         print("no examples", file=sys.stderr)
         return 2
-    from rich.console import Console
-
-    console = Console()
+    console = console_for_tables()
     console.print(_table("file", scored, lambda item: item.path.name))
     console.print(_table("category", scored, lambda item: item.example.category or "none"))
     by_score = sorted(scored, key=lambda item: item.percentage)

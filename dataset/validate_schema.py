@@ -53,8 +53,7 @@ def rule_errors(example: TrainingExample) -> Iterator[str]:
     for kind, (least, most) in LIMITS.items():
         low, high = (1, most) if kind == only else (0, 0) if only else (least, most)
         if not low <= counts[kind] <= high:
-            wanted = f"{low}" if low == high else f"{low} to {high}"
-            yield f"{counts[kind]} {kind} lines where {wanted} {'is' if high == 1 else 'are'} wanted"
+            yield f"{counts[kind]} {kind} lines, not {low}" + (f" to {high}" if high > low else "")
     for line in example.output:
         if reason := qmd.drop_reason(base, line):
             yield f"QMD would drop “{line}”: it {reason}"

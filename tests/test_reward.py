@@ -115,6 +115,7 @@ def test_adding_a_bad_line_never_raises_the_score(example: dict, kind: str, keep
     assume(kind != "other script" or read_query(query).language != "ru")
     rows = [f"{kind}: {text}" for kind, text in example["output"]][: keep + 1]
     bad = BAD_LINES[kind].format(first=first, query=query, copy=rows[-1])
+    assume(kind != "dropped" or qmd.drop_reason(query, qmd.parse(bad)[0][0]))
     before = percentage(query, "\n".join(rows))
     after = percentage(query, "\n".join([bad, *rows] if bad.startswith("hyde") else [*rows, bad]))
     assert after <= before + 1e-9
@@ -264,10 +265,12 @@ def test_stems_meet_where_qmds_stemmer_lets_words_meet() -> None:
         "A complete guide to x.", "A comprehensive overview of x.", "Everything you need for x.", "Lorem ipsum dolor.",
         "A hypothetical passage.", "A placeholder for x.", "[insert name] is x.", "Your query here.",
         "X is an important topic.", "Various aspects of x.", "There are many ways to x.", "This guide will help.",
-        "Questo articolo parla di x.", "Cet article parle de x.", "Dieser Leitfaden hilft bei x.", "Deze gids gaat over x.",
+        "Questo articolo parla di x.", "Cet article parle de x.",
+        "Dieser Leitfaden hilft bei x.", "Deze gids gaat over x.",
         "Information about x.", "Here is a passage about x.", "Here's x.", "Sure, x is y.", "As an AI model I x.",
         "Learn more about x.", "Discover x.", "Find out what x is.", "Explore the x.", "When it comes to x, y.",
-        "Esta guía cubre x.", "本文将介绍 x。", "この記事ではxについて説明します。", "이 글에서는 x", "В этой статье рассказано о x",
+        "Esta guía cubre x.", "本文将介绍 x。", "この記事ではxについて説明します。", "이 글에서는 x",
+        "В этой статье рассказано о x",
         "هذا المقال يتحدث عن x", "Bu makale x hakkında", "यह लेख x के बारे में है",
     ],
 )  # fmt: skip
@@ -374,8 +377,8 @@ def test_grpo_trainer_calls_the_reward_function(conversational: bool, qwen3_toke
             return scores
 
     config = GRPOConfig(
-        output_dir=str(tmp_path), per_device_train_batch_size=2, num_generations=2, max_completion_length=4, max_steps=1,
-        bf16=False, use_cpu=True, report_to=[], save_strategy="no", logging_steps=1,
+        output_dir=str(tmp_path), per_device_train_batch_size=2, num_generations=2, max_completion_length=4,
+        max_steps=1, bf16=False, use_cpu=True, report_to=[], save_strategy="no", logging_steps=1,
     )  # fmt: skip
     trainer = GRPOTrainer(
         Qwen3ForCausalLM(tiny), Recorded(), args=config, train_dataset=Dataset.from_list([{"prompt": prompt}] * 2),
