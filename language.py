@@ -23,7 +23,8 @@ _WORD = re.compile(f"[{_HAN}]|[{_KATAKANA}]+|[{_HANGUL}]+|{_LETTERS}(?:[{_MARKS}
 _HIRAGANA_RUN = re.compile(f"[{_HIRAGANA}]+")
 _HANGUL_START = re.compile(f"[{_HANGUL}]")
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)*")
-_ASCII_SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
+# Every byte of ASCII text to its lower case, all but letters and digits to a space.
+_ASCII_LOWERED = bytes(ord(chr(b).lower()) if chr(b).isalnum() and b < 128 else 32 for b in range(256))
 IS_CJK = re.compile(f"[{_CJK}]")
 
 _SCRIPTS = {
@@ -61,9 +62,11 @@ def words(text: str) -> list[str]:
     character pairs, so that particles do not hide the noun. Hiragana, mostly endings and particles, counts only where
     there is nothing else.
     """
+    if text.isascii():
+        if "'" in text:
+            return _ASCII_WORD.findall(text.lower())
+        return text.encode().translate(_ASCII_LOWERED).decode().split()
     lowered = text.lower()
-    if lowered.isascii():
-        return _ASCII_WORD.findall(lowered) if "'" in lowered else lowered.translate(_ASCII_SPACED).split()
     found: list[str] = []
     for token in _WORD.findall(lowered.replace("’", "'")):
         if _HANGUL_START.match(token):

@@ -240,13 +240,12 @@ FILLER_PHRASES = (
     "大全", "ベストプラクティス", "チュートリアル", "ガイド", "가이드", "튜토리얼",
 )  # fmt: skip
 # What a hyde says when it speaks about a text instead of being one (QMD issue 75 and its kind): patterns for
-# lower-cased text, at its beginning, anywhere in it, and in text that is not all ASCII. An ASCII text without any of
-# the words below matches none of the patterns; most texts are spared them so.
+# lower-cased text, at its beginning, anywhere in it, and in text that is not all ASCII. A text whose first word is none
+# of the first list, or an ASCII text with no word of the second, matches no pattern; most texts are spared them so.
+BOILERPLATE_FIRST_WORDS = _words("information here here's sure certainly of as learn discover find explore when")
 BOILERPLATE_WORDS = _words("""
-information here here's sure certainly course ai learn discover find explore comes guide article document page
-passage section tutorial post text resource overview content chapter introduction everything hypothetical
-placeholder lorem insert your topic aspect aspects concept subject part ways things guide leitfaden artikel artigo
-guia articolo guida gids""")
+this comprehensive complete ultimate definitive depth detailed everything hypothetical placeholder lorem insert
+important key crucial vital essential interesting aspects there cet ce dieser diesem este questo questa dit deze""")
 _ABOUT = r"(?:guide|article|document|page|passage|section|tutorial|post|text|resource|overview|content|chapter)"
 BOILERPLATE_OPENING = (
     r"information (?:about|on|regarding)\b|here (?:is|are)\b|here's\b|sure[,!]|certainly\b|of course\b|as an ai\b|"
@@ -257,10 +256,10 @@ BOILERPLATE_ASCII = (
     rf"detail)|\bthis {_ABOUT} is about\b|\bin this {_ABOUT}\b|"
     r"\b(?:comprehensive|complete|ultimate|definitive|in-depth|detailed) (?:\w+ )?(?:guide|overview|introduction)\b|"
     r"\beverything you (?:need|want|should|ought)\b|"
-    r"\bhypothetical\b|\bplaceholder\b|\blorem ipsum\b|\[insert\b|\byour (?:query|search) here\b|"
+    r"\bhypothetical\b|\bplaceholder\b|\blorem ipsum\b|\[insert\b|"
     r"\bis an? (?:\w+ )?(?:important|key|crucial|vital|essential|interesting) (?:topic|aspect|concept|subject|part)\b|"
     r"\b(?:various|different|many|several|key|all) aspects of\b|\bthere are (?:many|several|various) (?:ways|things)\b|"
-    r"\b(?:esta guía|cet article|ce guide|dieser (?:artikel|leitfaden)|in diesem artikel|este (?:artigo|guia)|"
+    r"\b(?:cet article|ce guide|dieser (?:artikel|leitfaden)|in diesem artikel|este (?:artigo|guia)|"
     r"quest(?:o articolo|a guida)|dit artikel|deze gids)\b"
 )
 BOILERPLATE_OTHER = (

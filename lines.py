@@ -100,13 +100,13 @@ _BOILERPLATE = re.compile(lexicon.BOILERPLATE_ASCII)
 _BOILERPLATE_OTHER = re.compile(lexicon.BOILERPLATE_OTHER)
 
 
-def _is_boilerplate(text: str, words: frozenset[str]) -> bool:
-    if text.isascii() and lexicon.BOILERPLATE_WORDS.isdisjoint(words):
-        return False
-    lowered = text.lower()
-    if _BOILERPLATE_OPENING.match(lowered) or _BOILERPLATE.search(lowered):
+def _is_boilerplate(judged: Judged) -> bool:
+    lowered = judged.line.text.lower()
+    if judged.words[:1] and judged.words[0] in lexicon.BOILERPLATE_FIRST_WORDS and _BOILERPLATE_OPENING.match(lowered):
         return True
-    return not text.isascii() and _BOILERPLATE_OTHER.search(lowered) is not None
+    if not lexicon.BOILERPLATE_WORDS.isdisjoint(judged.distinct) and _BOILERPLATE.search(lowered):
+        return True
+    return not lowered.isascii() and _BOILERPLATE_OTHER.search(lowered) is not None
 
 
 def _common_faults(query: Query, judged: Judged) -> None:
@@ -167,8 +167,9 @@ def _lex_faults(query: Query, judged: Judged, size: float) -> None:
         fault(("syntax", "unmatched double quote"))
     elif not judged.wanted:
         fault(("syntax", "leaves nothing to search for"))
-    elif dead := next((term for term, _ in judged.wanted if qmd.is_dead(term)), None):
-        fault(("dead", f"QMD searches “{dead.text}” as {' AND '.join(dead.match)}, which stands in no text"))
+    for term, _ in judged.wanted:
+        if term.dead:
+            fault(("dead", f"QMD searches “{term.text}” as {' AND '.join(term.match)}, which stands in no text"))
     if judged.excluded and not (judged.excluded - query.may_exclude).isdisjoint(query.stems):
         fault(("excludes", "excludes a word that the query asks for"))
     if len(judged.wanted) > 4 or size > 5:
@@ -227,7 +228,7 @@ def _judge_vec(query: Query, judged: Judged) -> None:
 
 def _judge_hyde(query: Query, judged: Judged) -> None:
     text = judged.line.text
-    if _is_boilerplate(text, judged.distinct):
+    if _is_boilerplate(judged):
         judged.faults.append(("boilerplate", "speaks about a text instead of being one"))
     length = len(text) + language.cjk_characters(text)
     low, high = HYDE_LENGTH

@@ -136,7 +136,8 @@ def trim(text: str) -> str:
 def read_line(raw: str) -> Line | None:
     """A raw line as QMD reads it: the type up to the first colon and the text, both trimmed; None without a type."""
     kind, colon, text = raw.partition(":")
-    kind = trim(kind)
+    if kind not in LINE_TYPES:
+        kind = trim(kind)
     return Line(kind, trim(text)) if colon and kind in LINE_TYPES else None
 
 
@@ -275,7 +276,6 @@ def _phrase(text: str) -> str:
     return " ".join(filter(None, map(_term, words)))
 
 
-@lru_cache(maxsize=65536)
 def _bare(token: str) -> tuple[str, ...]:
     """The FTS5 strings, to be ANDed, of a token outside quotes."""
     if _HYPHENATED.fullmatch(token):
@@ -291,32 +291,19 @@ def _bare(token: str) -> tuple[str, ...]:
 
 
 class LexTerm(NamedTuple):
-    """One term of a lex line: its text without minus and quotes, the FTS5 strings to AND for it, how it is meant."""
+    """One term of a lex line, as QMD reads it.
+
+    text: without minus and quotes; match: the FTS5 strings to AND for it; dead: it matches no text at all, not even one
+    that it was copied from. The last happens because buildFTS5Query deletes the punctuation inside a token, where the
+    index splits at it: "1:1" is searched as "11", "send/recv" as "sendrecv", and Devanagari words lose their vowel
+    signs. A phrase ("send recv") finds such text.
+    """
 
     text: str
     match: tuple[str, ...]
     negated: bool
     phrase: bool
-
-
-def lex_terms(lex_line: str) -> list[LexTerm]:
-    """Read a lex line (store.js, buildFTS5Query); terms of which FTS5 sees nothing are left out.
-
-    A word is a prefix match (`"term"*`); a quoted phrase, a hyphenated token and a CJK run are exact phrases; a
-    dotted token has its parts ANDed; a leading minus excludes.
-    """
-    terms = []
-    for minus, phrase, token in _LEX_TOKEN.findall(lex_line):
-        if phrase:
-            text = _phrase(trim(phrase))
-            match = (f'"{text}"',) if text else ()
-        elif token:
-            match = _bare(token)
-        else:
-            continue
-        if match:
-            terms.append(LexTerm(phrase or token, match, bool(minus), bool(phrase)))
-    return terms
+    dead: bool
 
 
 _FTS_TOKEN = re.compile(r"[^\W_]+")
@@ -328,21 +315,33 @@ def fts_tokens(text: str) -> list[str]:
     return _FTS_TOKEN.findall(_DIACRITIC.sub("", text.lower()))
 
 
-@lru_cache(maxsize=65536)
-def is_dead(term: LexTerm) -> bool:
-    """Whether a term matches no text, not even one that it was copied from.
-
-    buildFTS5Query deletes the punctuation inside a token, where the index splits at it: "1:1" is searched as "11",
-    "send/recv" as "sendrecv", and Devanagari words lose their vowel signs. A phrase ("send recv") finds such text.
-    """
-    if term.text.isascii() and term.text.isalnum():
+def _is_dead(text: str, match: tuple[str, ...]) -> bool:
+    if text.isalnum():
         return False
-    indexed = fts_tokens(index_text(term.text))
-    for part in term.match:
-        wanted = fts_tokens(part)
-        if not any(indexed[i : i + len(wanted)] == wanted for i in range(len(indexed))):
-            return True
-    return False
+    indexed = fts_tokens(index_text(text))
+    searched = [fts_tokens(part) for part in match]
+    return any(all(indexed[i : i + len(s)] != s for i in range(len(indexed))) for s in searched)
+
+
+@lru_cache(maxsize=65536)
+def _lex_term(text: str, negated: bool, phrase: bool) -> LexTerm | None:
+    if phrase:
+        words = _phrase(trim(text))
+        match = (f'"{words}"',) if words else ()
+    else:
+        match = _bare(text)
+    return LexTerm(text, match, negated, phrase, _is_dead(text, match)) if match else None
+
+
+def lex_terms(lex_line: str) -> list[LexTerm]:
+    """Read a lex line (store.js, buildFTS5Query); terms of which FTS5 sees nothing are left out.
+
+    A word is a prefix match (`"term"*`); a quoted phrase, a hyphenated token and a CJK run are exact phrases; a
+    dotted token has its parts ANDed; a leading minus excludes.
+    """
+    found = _LEX_TOKEN.findall(lex_line)
+    terms = [_lex_term(phrase or token, minus != "", phrase != "") for minus, phrase, token in found if phrase or token]
+    return [term for term in terms if term]
 
 
 def fts_query(lex_line: str) -> str | None:

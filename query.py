@@ -90,12 +90,18 @@ class NameMatcher:
 _FIRST_WORDS = frozenset(language.words(opening)[0] for opening in lexicon.HOW_TO_OPENINGS)
 
 
+_SPACED_OPENINGS = tuple(f" {opening}" for opening in lexicon.HOW_TO_OPENINGS if opening.isascii())
+_OTHER_OPENINGS = tuple(opening for opening in lexicon.HOW_TO_OPENINGS if not opening.isascii())
+
+
 def asks_how_to(query: str) -> bool:
     """Whether a query asks for a procedure: it has a how-to opening anywhere, or begins with a verb of action."""
-    lowered = query.lower()
-    tokens = language.words(query)
-    if any(f" {o}" in f" {lowered}" if o.isascii() else o in lowered for o in lexicon.HOW_TO_OPENINGS):
+    lowered = f" {query.lower()}"
+    if any(o in lowered for o in _SPACED_OPENINGS) or (
+        not query.isascii() and any(o in lowered for o in _OTHER_OPENINGS)
+    ):
         return True
+    tokens = language.words(query)
     return tokens[:1] != [] and (tokens[0] in lexicon.ACTION_VERBS or not lexicon.HOW_TO_WORDS.isdisjoint(tokens))
 
 

@@ -106,12 +106,8 @@ def _rank(judged: list[Judged]) -> list[Judged]:
     return [j for j in ranked if j.value >= SOUND]
 
 
-class Points(NamedTuple):
-    """A share, 0 to 1, of some points of a section."""
-
-    section: str
-    share: float
-    of: float
+# A section, a share from 0 to 1, and the points that it is a share of.
+Points = tuple[str, float, float]
 
 
 def _spread(lines: list[Judged], alike: float) -> float:
@@ -136,21 +132,21 @@ def _search_points(query: Query, kind: str, lines: list[Judged]) -> list[Points]
     share = SHARES[kind]
     new_word = not all(j.stems <= query.stems.keys() for j in lines)
     return [
-        Points("format", 1.0 if lines else 0.0, share.present),
-        Points("quality", sum([rank * j.value for rank, j in zip(share.ranks, lines, strict=False)]), share.quality),
-        Points("diversity", _spread(lines, share.alike), share.spread),
-        Points("diversity", float(new_word), share.new_word),
-        Points("entity", _kept(query, lines), share.names),
+        ("format", 1.0 if lines else 0.0, share.present),
+        ("quality", sum([rank * j.value for rank, j in zip(share.ranks, lines, strict=False)]), share.quality),
+        ("diversity", _spread(lines, share.alike), share.spread),
+        ("diversity", float(new_word), share.new_word),
+        ("entity", _kept(query, lines), share.names),
     ]
 
 
 def _hyde_points(query: Query, hydes: list[Judged], given: bool, lex: list[Judged]) -> Points:
     """The points of the hyde: `hydes` are the sound ones, `given` tells whether there is any at all."""
     if not given and query.only != "hyde":
-        return Points("hyde", NO_HYDE, POINTS["hyde"])
+        return ("hyde", NO_HYDE, POINTS["hyde"])
     if hydes and lex and not any(j.stems <= hydes[0].stems for j in lex):
         hydes[0].lower(0.8, "no lex line stands in it")
-    return Points("hyde", hydes[0].value if hydes else 0.0, POINTS["hyde"])
+    return ("hyde", hydes[0].value if hydes else 0.0, POINTS["hyde"])
 
 
 def _lost_names(query: Query, kind: str, sound: list[Judged]) -> list[tuple[str, str]]:
@@ -206,7 +202,7 @@ def score(query: str, expansion: str) -> Score:
     judged = [judge_line(asked, line) for line in lines]
     ranked = {kind: _rank([j for j in judged if j.line.type == kind]) for kind in qmd.LINE_TYPES}
     has_hyde = any(line.type == "hyde" for line in lines)
-    points = [Points("format", float(not has_hyde or lines[0].type == "hyde"), HYDE_FIRST)]
+    points = [("format", float(not has_hyde or lines[0].type == "hyde"), HYDE_FIRST)]
     faults = [(kind, f"{j.line.type} “{j.line.text}”: {why}") for j in judged if j.faults for kind, why in j.faults]
     for kind in ("lex", "vec"):
         if asked.only in (None, kind):

@@ -62,7 +62,7 @@ def rule_errors(example: TrainingExample) -> Iterator[str]:
         elif line.type == "lex" and qmd.fts_query(line.text) is None:
             yield f"“{line}” leaves QMD nothing to search for"
         for term in qmd.lex_terms(line.text) if line.type == "lex" else ():
-            if qmd.is_dead(term):
+            if term.dead:
                 yield f"“{line}” finds nothing: QMD searches “{term.text}” as {' AND '.join(term.match)}"
         if line.type != "lex" and qmd.has_negation(line.text):
             yield f"“{line}” has a -term, which QMD understands in lex alone"

@@ -270,7 +270,7 @@ def test_what_a_lex_line_finds(index: sqlite3.Connection, line: str, expected: s
 )  # fmt: skip
 def test_a_dead_term_does_not_find_the_text_it_was_copied_from(line: str, dead: bool) -> None:
     (term,) = qmd.lex_terms(line)
-    assert qmd.is_dead(term) == dead
+    assert term.dead == dead
     connection = sqlite3.connect(":memory:")
     connection.execute(qmd.FTS_TABLE)
     connection.execute("INSERT INTO documents_fts VALUES ('doc', '', ?)", (qmd.index_text(f"a {term.text} b"),))
