@@ -200,14 +200,12 @@ def query_language(query: str) -> str | None:
     return "en" if not votes and query.isascii() and 0 < len(tokens) <= 2 * frequent else None
 
 
-def in_other_language(
-    language: str | None, query: str, text: str, text_words: frozenset[str], *, sentence: bool
-) -> bool:
+def in_other_language(language: str | None, query: str, text: str, text_words: frozenset[str], sentence: bool) -> bool:
     """Whether `text`, whose `words` are `text_words`, is plainly in another language than a query in `language`.
 
     Latin names may stand in a text of any script, and a lex line (`sentence` False) may consist of them.
     """
-    expected = _SCRIPTS_OF_LANGUAGE.get(language or "")
+    expected = _SCRIPTS_OF_LANGUAGE.get(language)
     if expected is None:
         if not text.isascii() and _mostly_foreign_script(query, text):
             return True

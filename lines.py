@@ -64,8 +64,7 @@ def _read_line(query: Query, line: qmd.Line) -> Judged:
 
 
 def _repeats(words: list[str], distinct: int) -> bool:
-    if distinct + 1 >= len(words):
-        return False
+    """Whether half of eight words and more are repetitions, or one word stands three times in a row."""
     if len(words) >= 8 and distinct * 2 < len(words):
         return True
     return any(a == b == c for a, b, c in zip(words, words[1:], words[2:], strict=False))
@@ -117,13 +116,13 @@ def _common_faults(query: Query, judged: Judged) -> None:
         fault(("type", f"the query asks for {query.only} alone"))
     if reason := qmd.drop_reason(query.text, judged.line):
         fault(("dropped", f"QMD drops it: it {reason}"))
-    if language.in_other_language(query.language, query.text, text, judged.distinct, sentence=kind != "lex"):
+    if language.in_other_language(query.language, query.text, text, judged.distinct, kind != "lex"):
         fault(("language", f"another language than the query's ({query.language or 'Latin script'})"))
-    if _repeats(judged.words, len(judged.distinct)):
+    if len(judged.distinct) + 1 < len(judged.words) and _repeats(judged.words, len(judged.distinct)):
         fault(("repetition", "repeats itself"))
     if kind != "hyde" and (word := _filler(query, judged)):
         fault(("filler", f"filler “{word}”"))
-    if kind != "lex" and qmd.has_negation(text):
+    if kind != "lex" and "-" in text and qmd.has_negation(text):
         fault(("syntax", "-term works in lex alone; QMD refuses it here"))
 
 
@@ -131,7 +130,7 @@ def _coverage(query: Query, stems: frozenset[str]) -> float:
     """The share of the query's content words in a line, each weighed by how specific it is; 0 to 1."""
     if not query.weight:
         return 1.0
-    return sum([query.stems[stem] for stem in stems & query.stems.keys()]) / query.weight
+    return sum([query.specificity[stem] for stem in stems & query.stems]) / query.weight
 
 
 def _names_kept(query: Query, judged: Judged, factor: float) -> None:
@@ -158,7 +157,7 @@ def _repeats_query(query: Query, judged: Judged) -> bool:
     """Whether a lex line ANDs all words of a longer query, or all that carry meaning of a still longer one."""
     if query.length < 3 or any(term.phrase for term, _ in judged.wanted):
         return False
-    return judged.distinct >= query.words or (query.length > 3 and judged.stems >= query.stems.keys())
+    return judged.distinct >= query.words or (query.length > 3 and judged.stems >= query.stems)
 
 
 def _lex_faults(query: Query, judged: Judged, size: float) -> None:
@@ -188,9 +187,9 @@ def _judge_lex(query: Query, judged: Judged) -> None:
         judged.lower(_hit(size), f"{count} term{'s' * (count != 1)} ANDed")
     rarest = sorted([read.specificity for _, read in judged.wanted])[-2:]
     judged.lower(0.2 + 0.8 * sum(rarest) / len(rarest), "common words")
-    if judged.distinct >= query.words and judged.stems == query.stems.keys():
+    if judged.distinct >= query.words and judged.stems == query.stems:
         judged.lower(0.35, "the same terms as the query, which QMD searches anyway")
-    new = sum([query.stems.keys().isdisjoint(read.stems) for _, read in judged.wanted])
+    new = sum([query.stems.isdisjoint(read.stems) for _, read in judged.wanted])
     if new == count and query.stems:
         judged.lower(0.25 if qmd.query_terms(query.text) else 0.85, "no word of the query")
     elif new > 1:
@@ -216,9 +215,9 @@ def _judge_vec(query: Query, judged: Judged) -> None:
         return
     if len(judged.words) < 4:
         judged.lower(0.4, "keywords, not a sentence")
-    if judged.stems == query.stems.keys() and len(judged.words) <= len(query.words) + 3:
+    if judged.stems == query.stems and len(judged.words) <= len(query.words) + 3:
         judged.lower(0.4, "says no more than the query")
-    elif judged.stems <= query.stems.keys():
+    elif judged.stems <= query.stems:
         judged.lower(0.8, "no word that the query lacks")
     judged.lower(0.4 + 0.6 * min(1.0, _coverage(query, judged.stems) / 0.5), "loses what the query is about")
     if len(text) > 300:
@@ -239,7 +238,7 @@ def _judge_hyde(query: Query, judged: Judged) -> None:
     if not low <= length <= high:
         judged.lower(0.5, f"{length} characters; {low}-{high} are wanted")
     judged.lower(0.4 + 0.6 * min(1.0, _coverage(query, judged.stems) / 0.4), "shares few words with the query")
-    new = len(judged.stems - query.stems.keys())
+    new = len(judged.stems - query.stems)
     judged.lower(0.4 + 0.6 * min(1.0, new / 4), "says little that the query does not")
     _names_kept(query, judged, 0.6)
 

@@ -366,7 +366,7 @@ _NEGATION = re.compile(f'(?:^|[{_JS_SPACE}])-[A-Za-z0-9_"]')
 
 def has_negation(text: str) -> bool:
     """Whether a vec or hyde text uses lex's negation, an error there (store.js, validateSemanticQuery)."""
-    return "-" in text and _NEGATION.search(text) is not None
+    return _NEGATION.search(text) is not None
 
 
 # --- How QMD fuses -------------------------------------------------------------------------------------

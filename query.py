@@ -14,6 +14,7 @@ import qmd
 
 # A number, alone or with a unit.
 _QUANTITY = re.compile(r"\W*\d+(?:[.,]\d+)*\W?[a-zA-Z]{0,2}\W*")
+_DIGIT = re.compile(r"\d")
 _POSSESSIVE = re.compile("['’]s$")
 _LATIN_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+#_/@'’-]*")
 _CODE_LIKE = re.compile(r"(?=.*[a-zA-Z])(?:.*\w[._/#@:]+\w.*|\w+(?:\+\+|#)|.*[a-z][A-Z].*|--?\w[\w-]+|\.[a-z]\w+)")
@@ -23,7 +24,7 @@ def _is_name(token: str, *, first: bool, code: str | None, shouted: bool) -> boo
     lowered = token.lower()
     if lowered in lexicon.NOT_NAMES or re.fullmatch(r"\d:\d", token):
         return False
-    if any(c.isdigit() for c in token) or _CODE_LIKE.fullmatch(token):
+    if _DIGIT.search(token) or _CODE_LIKE.fullmatch(token):
         return True
     if lowered in lexicon.FIRST_NAMES or lowered in lexicon.PRODUCT_NAMES or lowered in lexicon.MONTHS_AND_DAYS:
         # "march" and "may" are mostly verbs in lower case.
@@ -37,15 +38,13 @@ def _is_name(token: str, *, first: bool, code: str | None, shouted: bool) -> boo
     return token[0].isupper() and not first
 
 
-def named_entities(query: str) -> tuple[str, ...]:
-    """Names, acronyms, versions, numbers, dates, file names and the like in a query, in order, each once.
+def named_entities(query: str, code: str | None) -> tuple[str, ...]:
+    """Names, acronyms, versions, numbers, dates, file names and the like in a query in language `code`, each once.
 
     Capitals tell in most languages (not in German, whose nouns have them); digits, inner punctuation, possessives and
     the lists of first names and products tell in a query without capitals. Excluded words (`-coffee`) are no names.
     """
-    code = language.query_language(query)
-    letters = [c for c in query if c.isalpha()]
-    shouted = len(letters) > 5 and all(c.isupper() for c in letters)
+    shouted = len(query) > 5 and query.isupper()
     spaced = not language.IS_CJK.search(query)
     tokens = query.split() if spaced else _LATIN_RUN.findall(query)
     found: dict[str, str] = {}
@@ -129,8 +128,9 @@ class Query:
     word_list: list[str]
     words: frozenset[str]
     stop_words: frozenset[str]
-    stems: dict[str, float]  # content stems, each with its specificity
-    weight: float  # the sum of their specificities
+    stems: frozenset[str]  # of the content words
+    specificity: dict[str, float]  # of each stem
+    weight: float  # the sum of the specificities
     rarest: frozenset[str]  # the four most specific of the stems
     length: int  # content words, "node.js" being one
     excluded: frozenset[str]  # stems of `-term`
@@ -156,7 +156,7 @@ def read_query(query: str) -> Query:
     words = language.words(text)
     stop_words = language.stop_words(code)
     content = [w for w in words if w not in stop_words] or words
-    stems = {language.stem(w): language.specificity(w) for w in content if language.stem(w) not in gone}
+    specificity = {language.stem(w): language.specificity(w) for w in content if language.stem(w) not in gone}
     tokens = [language.stems(language.words(token)) for token in text.split()]
     return Query(
         text=text,
@@ -164,14 +164,15 @@ def read_query(query: str) -> Query:
         word_list=words,
         words=frozenset(words),
         stop_words=stop_words,
-        stems=stems,
-        weight=sum(stems.values()),
-        rarest=frozenset(sorted(stems.keys() - denied, key=lambda s: (-stems[s], s))[:4]),
-        length=sum(not token.isdisjoint(stems) for token in tokens),
+        stems=frozenset(specificity),
+        specificity=specificity,
+        weight=sum(specificity.values()),
+        rarest=frozenset(sorted(specificity.keys() - denied, key=lambda s: (-specificity[s], s))[:4]),
+        length=sum(not token.isdisjoint(specificity) for token in tokens),
         excluded=gone,
         may_exclude=denied,
         language=code,
-        names=tuple(m for m in map(NameMatcher, named_entities(text)) if not m.stems <= denied),
+        names=tuple(m for m in map(NameMatcher, named_entities(text, code)) if not m.stems <= denied),
         how_to=asks_how_to(text),
         trouble=reports_trouble(text),
     )

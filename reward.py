@@ -130,7 +130,7 @@ def _kept(query: Query, lines: list[Judged]) -> float:
 def _search_points(query: Query, kind: str, lines: list[Judged]) -> list[Points]:
     """The points of the sound lex or vec lines, best first."""
     share = SHARES[kind]
-    new_word = not all(j.stems <= query.stems.keys() for j in lines)
+    new_word = not all(j.stems <= query.stems for j in lines)
     return [
         ("format", 1.0 if lines else 0.0, share.present),
         ("quality", sum([rank * j.value for rank, j in zip(share.ranks, lines, strict=False)]), share.quality),
