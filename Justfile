@@ -1,0 +1,36 @@
+# Lint and test: what a change has to pass.
+default: lint test
+
+lint:
+    uv run ruff check .
+    uv run ruff format --check .
+
+test *ARGS:
+    uv run pytest {{ARGS}}
+
+# The rubric on its own cases.
+reward:
+    uv run reward.py
+
+# Schema, data rules and score of every example.
+validate *ARGS:
+    uv run dataset/validate_schema.py {{ARGS}}
+    uv run dataset/score_data.py --min-score 70 --worst 0
+
+score *ARGS:
+    uv run dataset/score_data.py {{ARGS}}
+
+analyze *ARGS:
+    uv run dataset/analyze_data.py {{ARGS}}
+
+prepare *ARGS:
+    uv run dataset/prepare_data.py {{ARGS}}
+
+# How fast the rubric scores and the data is prepared.
+bench:
+    uv run python tests/bench.py
+
+# Bring the scores in SCORING.md and the picture in README.md up to date.
+docs:
+    uv run python tests/scoring_examples.py
+    uv run dataset/analyze_data.py --png docs/data_analysis.png
