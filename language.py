@@ -19,10 +19,12 @@ _CJK = _HAN + _HIRAGANA + _KATAKANA + _HANGUL
 # Vowel signs and accents that Python does not count as word characters (Latin, Arabic, Devanagari).
 _MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u200c\u200d"
 _LETTERS = f"[^\\W_{_CJK}]+"
-_WORD = re.compile(f"[{_HAN}]|[{_KATAKANA}]+|[{_HANGUL}]+|{_LETTERS}(?:[{_MARKS}'’]+{_LETTERS})*[{_MARKS}]*")
+# "don't" and "sarah's" are one word, "d'eau" and "o'brien" are two.
+_ENDING = r"(?:'(?:s|t|re|ve|ll|d|m)\b)?"
+_WORD = re.compile(f"[{_HAN}]|[{_KATAKANA}]+|[{_HANGUL}]+|{_LETTERS}(?:[{_MARKS}]+{_LETTERS})*[{_MARKS}]*{_ENDING}")
 _HIRAGANA_RUN = re.compile(f"[{_HIRAGANA}]+")
 _HANGUL_START = re.compile(f"[{_HANGUL}]")
-_ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)*")
+_ASCII_WORD = re.compile(f"[a-z0-9]+{_ENDING}")
 # Every byte of ASCII text to its lower case, all but letters and digits to a space.
 _ASCII_LOWERED = bytes(ord(chr(b).lower()) if chr(b).isalnum() and b < 128 else 32 for b in range(256))
 IS_CJK = re.compile(f"[{_CJK}]")

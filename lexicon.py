@@ -168,7 +168,7 @@ durante"""),
 le la les un une des du de d' l' et ou mais ne pas est sont était être a ont avoir fait je tu il elle on nous vous
 ils elles me te se mon ma ton ta tes son sa ses notre nos votre vos leur leurs ce cet cette ces au aux à en dans
 avec sans sous sur pour par entre chez vers depuis pendant que qui quoi quel quelle quels quelles comment quand où
-pourquoi combien si plus moins très aussi comme peut dont y c'est qu'est j'ai n'est"""),
+pourquoi combien si plus moins très aussi comme peut dont y c j m n t qu c'est qu'est j'ai n'est"""),
     "pt": _words("""
 o a os as um uma uns umas e ou mas não é são era foi ser está estão há tem têm de do da dos das no na nos nas ao à
 aos às em com sem por pelo pela para sobre entre desde até que quem como quando onde qual quais quanto porque se me

@@ -99,8 +99,7 @@ def _unique_examples(path: Path, report: Report) -> Iterator[TrainingExample]:
                 continue
             seen.add(key)
             yield row.example
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        report.sources.append({"file": file.name, "examples": count, "sha256": digest})
+        report.sources.append({"file": file.name, "examples": count, "sha256": _digest(file)})
 
 
 def _write(path: Path, output: Path, report: Report) -> None:
@@ -138,6 +137,25 @@ def prepare(path: Path, output: Path, *, val_share: float = VAL_SHARE, plain_sha
     output.mkdir(parents=True, exist_ok=True)
     _write(path, output, report)
     return report.as_dict()
+
+
+def is_current(path: Path, output: Path, *, val_share: float = VAL_SHARE, plain_share: float = PLAIN_SHARE) -> bool:
+    """Whether `output` holds what `prepare` would make of `path` now."""
+    try:
+        info = json.loads((output / "dataset_info.json").read_text(encoding="utf-8"))
+        sources = [(file.name, _digest(file)) for file in data_files(path)]
+        return (
+            info["parameters"] == {"val_share": val_share, "plain_share": plain_share}
+            and info["qmd_version"] == qmd.QMD_VERSION
+            and [(source["file"], source["sha256"]) for source in info["sources"]] == sources
+            and all(_digest(output / name) == digest for name, digest in info["files"].items())
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def main() -> int:

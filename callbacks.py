@@ -1,0 +1,160 @@
+"""What happens beside the training steps: progress, metrics, checkpoints by the clock, a clean stop."""
+
+import json
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
+
+
+def usable_checkpoint(output: Path) -> Path | None:
+    """The latest checkpoint that was wholly written. Removes those that a kill cut short."""
+    found: dict[int, Path] = {}
+    for folder in output.glob("checkpoint-*"):
+        if (folder / COMPLETE).exists():
+            found[int(folder.name.rsplit("-", 1)[1])] = folder
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return found[max(found)] if found else None
+
+
+class ClockCheckpoints(TrainerCallback):
+    """Saves every so many minutes, and marks a checkpoint when all of it is on disk."""
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds = 60 * minutes
+        self.last = time.monotonic()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Ask for a checkpoint when the interval is over."""
+        if time.monotonic() - self.last >= self.seconds:
+            control.should_save = True
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Mark the new checkpoint and drop the older ones."""
+        self.last = time.monotonic()
+        if not state.is_world_process_zero:
+            return
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        (folder / COMPLETE).touch()
+        for older in Path(args.output_dir).glob("checkpoint-*"):
+            if older != folder:
+                shutil.rmtree(older, ignore_errors=True)
+
+
+class CleanStop(TrainerCallback):
+    """Turns SIGTERM and Ctrl-C into a checkpoint and an end of training; a second signal ends at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.former = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            self.restore()
+            signal.raise_signal(number)
+        self.asked = True
+        print("\nstopping after this step; its checkpoint is kept", file=sys.stderr)
+
+    def restore(self) -> None:
+        """Give the signals back to whoever had them."""
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Save and stop once asked to."""
+        if self.asked:
+            control.should_save = True
+            control.should_training_stop = True
+
+
+class Metrics(TrainerCallback):
+    """Appends what is logged to metrics.jsonl; a resumed run first drops the lines after its checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Keep the steps that the checkpoint has seen."""
+        if not state.is_world_process_zero:
+            return
+        kept = [row for row in read_metrics(self.path) if row["step"] <= state.global_step]
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: object,
+    ) -> None:
+        """Write one line."""
+        if state.is_world_process_zero and logs:
+            row = {"step": state.global_step, **logs}
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a metrics.jsonl; a last line that a kill cut short is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+class Progress(TrainerCallback):
+    """A line on a terminal: steps, loss, learning rate, tokens a second, time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        console = Console(stderr=True)
+        self.bar = Bar(
+            BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
+            console=console, disable=not console.is_terminal,
+        )  # fmt: skip
+        self.started = time.monotonic()
+        self.first_tokens: float | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Open the line."""
+        self.bar.start()
+        self.task = self.bar.add_task("", total=state.max_steps, completed=state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: object,
+    ) -> None:
+        """Say where training stands."""
+        if not logs or "loss" not in logs:
+            return
+        tokens = logs.get("num_tokens", 0)
+        self.first_tokens = tokens if self.first_tokens is None else self.first_tokens
+        rate = (tokens - self.first_tokens) / max(1e-9, time.monotonic() - self.started)
+        said = f"loss {logs['loss']:.3f}  lr {logs.get('learning_rate', 0):.1e}  {rate:,.0f} tokens/s"
+        self.bar.update(self.task, completed=state.global_step, description=said)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Close the line."""
+        self.bar.stop()

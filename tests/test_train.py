@@ -1,0 +1,259 @@
+"""Training: recipes, what is trained on, runs that are cut short and go on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import qmd
+import sft
+from dataset.prepare_data import row_of
+from dataset.schema import load_examples
+from recipe import RecipeError, load_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+SFT = ROOT / "configs" / "sft.yaml"
+
+# --- Recipes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_committed_recipes_are_valid(path: Path) -> None:
+    assert load_recipe(path).lora.targets
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("training.epoch=1", "unknown key training.epoch; allowed are epochs,"),
+        ("optimizer=x", "unknown key optimizer; allowed are model, lora, training"),
+        ("lora.r=0", "lora.r: input should be greater than or equal to 1, not 0"),
+        ("training.scheduler=step", "training.scheduler: input should be 'cosine'"),
+        ("training.epochs", "write it as key=value"),
+        ("model.base.x=1", "base is a value"),
+    ],
+)
+def test_bad_values_name_the_key_and_what_is_allowed(override: str, says: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(SFT, [override])
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_apply() -> None:
+    recipe = load_recipe(SFT, ["training.learning_rate=1e-4", "model.base=x/y", 'training.report_to=["tensorboard"]'])
+    assert recipe.training.learning_rate == 1e-4
+    assert recipe.model.base == "x/y"
+    assert recipe.training.report_to == ["tensorboard"]
+    assert recipe.digest() != load_recipe(SFT).digest()
+
+
+@pytest.mark.parametrize("text", ["[1]", "a: [", "", "\x00"])
+def test_unreadable_recipes(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=str(path)):
+        load_recipe(path)
+
+
+# --- What is trained on --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tokenizer", ["qwen3_tokenizer", "smollm2_tokenizer"])
+def test_trained_tokens_are_the_served_prompt_the_target_and_the_end_of_turn(
+    tokenizer: str, request: pytest.FixtureRequest
+) -> None:
+    real = request.getfixturevalue(tokenizer)
+    for example in load_examples(ROOT / "data")[::9]:
+        row = row_of(example, plain_share=0)
+        encoded = sft.encode(row, real, 512)
+        prompt = real.apply_chat_template(qmd.messages(example.query), add_generation_prompt=True)["input_ids"]
+        ids, labels = encoded["input_ids"], encoded["labels"]
+        assert ids[: len(prompt)] == prompt
+        assert labels == [-100] * len(prompt) + ids[len(prompt) :]
+        assert real.decode(ids[len(prompt) :]) == example.render() + qmd.TURN_END
+        assert "<think>" not in real.decode(ids)
+        # Tokenised together, prompt and target give the same tokens: nothing merges over the border.
+        assert real(row["prompt"] + row["completion"] + qmd.TURN_END, add_special_tokens=False).input_ids == ids
+
+
+def test_too_long_an_example_is_named(qwen3_tokenizer) -> None:
+    row = {"query": "long one", "prompt": "a " * 40, "completion": "b " * 40}
+    with pytest.raises(ValueError, match=r"“long one” has \d+ tokens; training.max_length is 64"):
+        sft.encode(row, qwen3_tokenizer, 64)
+
+
+# --- Runs ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_qwen3(qwen3_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Qwen3 of a few million parameters with the real tokenizer."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("tiny-qwen3")
+    config = Qwen3Config(
+        vocab_size=len(qwen3_tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, tie_word_embeddings=True,
+    )  # fmt: skip
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    qwen3_tokenizer.save_pretrained(folder)
+    return folder
+
+
+QUICK = [
+    "training.batch_size=4",
+    "training.gradient_accumulation=1",
+    "training.epochs=1",
+    "training.learning_rate=1e-2",
+]
+
+
+def run(base: Path, output: Path, *more: str, before: str = "", launcher: list[str] | None = None):
+    """Run `train.py sft` with configs/sft.yaml and another base; `before` is Python to run first."""
+    settings = [part for value in (f"model.base={base}", *QUICK) for part in ("--set", value)]
+    arguments = ["sft", *settings, "--limit", "24", "--output", str(output), *more]
+    command = launcher or [sys.executable, "-c", f"{before}\nimport train, sys; sys.exit(train.main())"]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*command, *arguments], cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+def metrics(output: Path) -> list[dict[str, float]]:
+    return [json.loads(row) for row in (output / "metrics.jsonl").read_text().splitlines()]
+
+
+# Sends the training process a signal at the end of its third step.
+SIGNAL = """
+import os, signal, sft
+from transformers import TrainerCallback
+class Signal(TrainerCallback):
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == 3: os.kill(os.getpid(), signal.{})
+made = sft._trainer
+def _trainer(*arguments):
+    trainer = made(*arguments)
+    trainer.add_callback(Signal())
+    return trainer
+sft._trainer = _trainer
+"""
+EVERY_STEP = ("--set", "training.save_interval_minutes=1e-9")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_qwen3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "undisturbed"
+    done = run(tiny_qwen3, output, *EVERY_STEP)
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def test_the_production_recipe_trains_on_cpu_with_another_base(undisturbed: Path, tiny_qwen3: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    losses = [row["loss"] for row in metrics(undisturbed) if "loss" in row]
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
+    assert (undisturbed / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(undisturbed.glob("checkpoint-*"))
+    adapter = json.loads((undisturbed / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == str(tiny_qwen3)
+    assert (adapter["r"], adapter["lora_alpha"]) == (16, 32)
+    PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_qwen3), undisturbed)
+    assert AutoTokenizer.from_pretrained(undisturbed).eos_token == qmd.TURN_END
+
+
+@pytest.mark.parametrize(("signal", "code"), [("SIGKILL", -9), ("SIGTERM", 1), ("SIGINT", 1)])
+def test_a_run_that_was_cut_short_ends_like_an_undisturbed_one(
+    signal: str, code: int, undisturbed: Path, tiny_qwen3: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    cut = run(tiny_qwen3, output, *EVERY_STEP, before=SIGNAL.format(signal))
+    assert cut.returncode == code, cut.stderr
+    # A kill in the middle of a save leaves a folder like this one.
+    shutil.copytree(next(output.glob("checkpoint-*")), output / "checkpoint-99")
+    (output / "checkpoint-99" / "complete").unlink()
+    done = run(tiny_qwen3, output, *EVERY_STEP)
+    assert done.returncode == 0, done.stderr
+    assert "continuing from" in done.stdout
+    expected = [(row["step"], row["loss"]) for row in metrics(undisturbed) if "loss" in row]
+    assert [(row["step"], row["loss"]) for row in metrics(output) if "loss" in row] == [
+        (step, pytest.approx(loss, rel=1e-4)) for step, loss in expected
+    ]
+
+
+def test_an_unfinished_run_is_not_continued_with_another_recipe(tiny_qwen3: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    run(tiny_qwen3, output, *EVERY_STEP, before=SIGNAL.format("SIGKILL"))
+    other = run(tiny_qwen3, output, *EVERY_STEP, "--set", "lora.r=4")
+    assert other.returncode == 2
+    assert "unfinished run of another recipe" in other.stderr
+    assert other.stderr.count("\n") == 1
+
+
+def test_resume_wants_an_unfinished_run(tiny_qwen3: Path, tmp_path: Path) -> None:
+    done = run(tiny_qwen3, tmp_path / "run", "--resume")
+    assert done.returncode == 2
+    assert "no unfinished run to resume" in done.stderr
+
+
+def test_two_processes_share_the_work(tiny_qwen3: Path, tmp_path: Path) -> None:
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        "train.py",
+    ]
+    done = run(tiny_qwen3, tmp_path / "run", launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    assert len([row for row in metrics(tmp_path / "run") if "loss" in row]) == 3
+    assert (tmp_path / "run" / "adapter_model.safetensors").exists()
+
+
+def test_somebodys_own_data(tiny_qwen3: Path, tmp_path: Path) -> None:
+    data = tmp_path / "mine.jsonl"
+    rows = [
+        {"query": f"{n} apples", "output": [["lex", f"apples {n} pie"], ["vec", f"what to bake from {n} apples"]]}
+        for n in range(9)
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run(tiny_qwen3, tmp_path / "run", "--data", str(data))
+    assert done.returncode == 0, done.stderr
+    noted = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert noted["data"]["sources"][0]["file"] == "mine.jsonl"
+    data.write_text("{}\n")
+    broken = run(tiny_qwen3, tmp_path / "run2", "--data", str(data))
+    assert broken.returncode == 2
+    assert f"{data}:1: " in broken.stderr
+
+
+def test_the_big_model_is_refused_on_cpu(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "train.py", "sft", "--output", str(tmp_path / "run")],
+        cwd=ROOT, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "configs/sft-smollm2.yaml" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_knows_the_production_run_without_weights() -> None:
+    done = subprocess.run(
+        [sys.executable, "train.py", "sft", "--dry-run"], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # Qwen3-1.7B, and r x (in + out) summed over its seven projections and 28 layers.
+    assert "parameters  1,720,574,976, 17,432,576 of them trained" in done.stdout
+    assert "fits GPUs of" in done.stdout

