@@ -37,20 +37,26 @@ _SCRIPTS = {
     "arabic": re.compile("[\u0600-\u06ff\u0750-\u077f]"),
     "devanagari": re.compile("[\u0900-\u097f]"),
 }
-_OTHER_SCRIPT = re.compile("|".join(pattern.pattern for pattern in _SCRIPTS.values()))
-# Punctuation that may stand around a word.
-EDGE = "\"'“”‘’«»„()[]{}<>,;:!?…。、，？！：；「」『』（）*`"
-_LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 # The scripts in which a language may be written, beside Latin names.
 _SCRIPTS_OF_LANGUAGE = {
     "ja": ("kana", "han"),
-    "ko": ("hangul", "han"),
+    "ko": ("hangul",),
     "zh": ("han",),
     "zh/ja": ("han", "kana"),
     "ru": ("cyrillic",),
     "ar": ("arabic",),
     "hi": ("devanagari",),
 }
+_OTHER_SCRIPT = re.compile("|".join(pattern.pattern for pattern in _SCRIPTS.values()))
+_OWN_LETTERS = {
+    code: re.compile("|".join(_SCRIPTS[name].pattern for name in names)) for code, names in _SCRIPTS_OF_LANGUAGE.items()
+}
+# Punctuation that may stand around a word.
+EDGE = "\"'“”‘’«»„()[]{}<>,;:!?…。、，？！：；「」『』（）*`"
+_QUOTED = re.compile('"[^"]*"')
+_LATIN_WORD = re.compile("[A-Za-z]{2,}")
+_ACCENT = re.compile("[\u00c0-\u024f]")
+_LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 
 
 def _pairs(run: str) -> list[str]:
@@ -193,6 +199,11 @@ def query_language(query: str) -> str | None:
     found = scripts(query)
     if found and not (best and votes[best] >= 2 and sum(found.values()) < len(_LATIN.findall(query))):
         return _script_language(found, query)
+    for letters, code in _TELLING_LETTERS:
+        if not letters.isdisjoint(query.lower()):
+            votes[code] = votes.get(code, 0.0) + 1.0
+            break
+    best = max(votes, key=votes.get, default=None)
     runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
     # Two words, or one of English: a lone function word of another language may be a technical term ("pod", "die").
     if best and votes[best] > runner_up and votes[best] >= (1 if best == "en" and query.isascii() else 1.5):
@@ -202,25 +213,45 @@ def query_language(query: str) -> str | None:
     return "en" if not votes and query.isascii() and 0 < len(tokens) <= 2 * frequent else None
 
 
-def in_other_language(language: str | None, query: str, text: str, text_words: frozenset[str], sentence: bool) -> bool:
-    """Whether `text`, whose `words` are `text_words`, is plainly in another language than a query in `language`.
+# Letters that one of the listed languages has and the others lack, the surest first.
+_TELLING_LETTERS = tuple(
+    (frozenset(letters), code)
+    for letters, code in (
+        ("ñ¿¡", "es"),
+        ("ãõ", "pt"),
+        ("ß", "de"),
+        ("łęąśźżńć", "pl"),
+        ("şğı", "tr"),
+        ("äöü", "de"),
+        ("œ", "fr"),
+    )
+)
+
+
+def in_other_language(
+    language: str | None, query: str, query_words: frozenset[str], text: str, text_words: frozenset[str], sentence: bool
+) -> bool:
+    """Whether `text` is plainly in another language than a query in `language`; the sets are the `words` of both.
 
     Latin names may stand in a text of any script, and a lex line (`sentence` False) may consist of them.
     """
-    expected = _SCRIPTS_OF_LANGUAGE.get(language)
-    if expected is None:
+    own_letters = _OWN_LETTERS.get(language)
+    if own_letters is None:
         if not text.isascii() and _mostly_foreign_script(query, text):
             return True
-        return sentence and language is not None and _other_latin_language(language, text, text_words)
-    found = scripts(text)
-    own = sum(found.get(script, 0) for script in expected)
+        return sentence and _other_latin_language(language, query, text, text_words)
     if not sentence:
-        return own == 0 and set(words(query)).isdisjoint(text_words) and not _only_names(text)
-    if language == "ja" and not found.get("kana"):
+        return not own_letters.search(text) and query_words.isdisjoint(text_words) and not _only_names(text)
+    # The query itself, pasted into an English sentence, does not make it another language's.
+    rest = text.replace(query, " ") if query in text and len(query) > 3 else text
+    if language in ("ja", "zh") and (len(_SCRIPTS["kana"].findall(rest)) > 1) != (language == "ja"):
         return True
-    if language == "zh" and found.get("kana", 0) > 1:
-        return True
-    return own < 0.25 * (sum(found.values()) + len(_LATIN.findall(text)) / 2)
+    own = len(own_letters.findall(rest))
+    foreign = sum(
+        [t.islower() and t not in query_words and t not in lexicon.PRODUCT_NAMES for t in _LATIN_WORD.findall(rest)]
+    )
+    units = own if "han" in _SCRIPTS_OF_LANGUAGE[language] else own / 4
+    return own == 0 or units * 2 < foreign or len(_OTHER_SCRIPT.findall(rest)) > 3 * own
 
 
 def _mostly_foreign_script(query: str, text: str) -> bool:
@@ -238,9 +269,16 @@ def _only_names(text: str) -> bool:
     )
 
 
-def _other_latin_language(language: str, text: str, text_words: frozenset[str]) -> bool:
-    if len(text_words) < 4 or len(lexicon.STOP_WORDS[language] & text_words) > 2:
+def _other_latin_language(language: str | None, query: str, text: str, text_words: frozenset[str]) -> bool:
+    if language is None:
+        # Accents tell that an undecided query is not English.
+        if query.isascii() or not _ACCENT.search(query):
+            return False
+    elif len(lexicon.STOP_WORDS[language] & text_words) > 3:
         return False
-    votes = _latin_votes(text)
+    # Neither a quotation nor the query itself tells the language of the sentence around it.
+    votes = _latin_votes(_QUOTED.sub(" ", text).lower().replace(query.lower(), " "))
     best = max(votes, key=votes.get, default=language)
+    if language is None:
+        return best == "en" and votes["en"] >= 2
     return best != language and votes[best] >= 1.5 and votes.get(language, 0.0) < votes[best] / 2

@@ -202,6 +202,9 @@ ki nedir nelerdir üzerinde hakkında arasında"""),
 في من على إلى عن مع هذا هذه ذلك التي الذي ما ماذا كيف متى أين لماذا هل كم أو و ثم لا لم لن إن أن كان كانت هو هي بين
 بعد قبل عند حول كل أي قد دون حتى منذ"""),
     "zh": frozenset("的了是在和与吗呢怎么什我你他有不没这那个就一把被给对从到会能要可以为何如请啊吧着过后时哪些"),
+    "ja": _words("""
+の は を が に で と も へ や か ね よ です ます する した して いる ある こと もの から まで より たい ない れる"""),
+    "ko": _words("의 이 가 을 를 은 는 에 로 와 과 도 하는 하는 법 방법 에서 으로 있는 하기 관련"),
     "hi": _words("""
 का के की को में से पर और या है हैं था थे थी हो होता होती होते यह वह ये वे क्या कैसे कब कहाँ कहां क्यों कौन कितना
 कितने कितनी किस जो कि तो भी ही नहीं मेरा मेरे मेरी अपने लिए साथ तक बाद पहले एक इस उस ने करने करें"""),
@@ -226,30 +229,49 @@ CHINESE_HAN = frozenset(
 FILLER_WORDS = _words("""
 tutorial tutorials guide guides guideline guidelines overview introduction intro basics fundamentals explained
 explanation comprehensive ultimate complete essential beginner beginners tips tricks examples walkthrough howto
-resources information info details stuff learn learning anleitung leitfaden überblick tutoriel guía tutoriales visão
-guida panoramica handleiding overzicht poradnik przewodnik rehber rehberi руководство обзор учебник دليل""")
+resources information info details stuff learn learning anleitung leitfaden überblick tipps tutoriel conseils
+astuces guía tutoriales consejos dicas consigli guida panoramica handleiding overzicht uitleg poradnik przewodnik
+porady wskazówki samouczek rehber rehberi ipuçları kılavuzu руководство обзор учебник советы гайд دليل شرح نصائح
+गाइड""")
 # Those that make a frame of a sentence too; the others are at home in one.
 FRAME_WORDS = _words("""
 tutorial tutorials guide guides overview comprehensive ultimate walkthrough tips tricks beginner beginners leitfaden
-tutoriel guía przewodnik rehberi руководство""")
+tutoriel guía przewodnik rehberi руководство دليل गाइड""")
+# Words about texts and searching, not about a topic: they add nothing to a query.
+META_WORDS = _words("""
+information info article articles document documents passage answer answers query queries question questions topic
+topics content page website relevant related detailed details explanation explain explains describe describes
+discuss discusses cover covers provide provides find learn know understand about regarding concerning everything
+user wants search result results context common people various important examples example overview informationen
+artikel beitrag dokument seite finden thema información artículo documento página tema informations article page
+sujet informação artigo documento página assunto informazioni articolo pagina informatie artikel pagina informacje
+artykuł strona bilgi makale sayfa информация статья документ страница معلومات مقال صفحة जानकारी लेख""")
 FILLER_PHRASES = (
     "best practices", "best practice", "step by step", "step-by-step", "everything you need to know", "things to know",
     "getting started", "in depth", "deep dive", "mejores prácticas", "paso a paso", "bonnes pratiques",
     "étape par étape", "schritt für schritt", "passo a passo", "boas práticas", "passo dopo passo", "stap voor stap",
     "krok po kroku", "adım adım", "пошаговая инструкция", "最佳实践", "一步一步", "教程", "指南", "概述", "详解",
-    "大全", "ベストプラクティス", "チュートリアル", "ガイド", "가이드", "튜토리얼",
+    "大全", "技巧", "攻略", "相关信息", "相关内容", "の情報", "해설", "총정리", "입문", "관련 정보", "가이드",
+    "ベストプラクティス", "チュートリアル", "ガイド", "튜토리얼",
 )  # fmt: skip
 # What a hyde says when it speaks about a text instead of being one (QMD issue 75 and its kind): patterns for
 # lower-cased text, at its beginning, anywhere in it, and in text that is not all ASCII. A text whose first word is none
 # of the first list, or an ASCII text with no word of the second, matches no pattern; most texts are spared them so.
-BOILERPLATE_FIRST_WORDS = _words("information here here's sure certainly of as learn discover find explore when")
+BOILERPLATE_FIRST_WORDS = _words("""
+information here here's sure certainly of as learn discover find explore when i i'm sorry welcome are the a passage
+hier""")
 BOILERPLATE_WORDS = _words("""
 this comprehensive complete ultimate definitive depth detailed everything hypothetical placeholder lorem insert
-important key crucial vital essential interesting aspects there cet ce dieser diesem este questo questa dit deze""")
+important key crucial vital essential interesting aspects there cet ce diese dieser diesem este neste questo questa
+dit deze""")
 _ABOUT = r"(?:guide|article|document|page|passage|section|tutorial|post|text|resource|overview|content|chapter)"
 BOILERPLATE_OPENING = (
     r"information (?:about|on|regarding)\b|here (?:is|are)\b|here's\b|sure[,!]|certainly\b|of course\b|as an ai\b|"
-    r"learn (?:how|about|more|everything)\b|discover\b|find out\b|explore the\b|when it comes to\b"
+    r"learn (?:how|about|more|everything)\b|discover\b|find out\b|explore the\b|when it comes to\b|hier finden sie\b|"
+    r"(?:i'm |i am )?sorry\b|i (?:cannot|can't|can not|do not have|don't have)\b|"
+    r"welcome to\b|are you (?:wondering|looking)\b|"
+    rf"the {_ABOUT} (?:cover|explain|describe|discuss|provide|contain|outline)|"
+    rf"\[?a? ?(?:passage|document|text|article)\b.{{0,20}}\b(?:about|that|which|describing|answer)"
 )
 BOILERPLATE_ASCII = (
     rf"\bthis {_ABOUT} .{{0,30}}(?:cover|explain|describe|discuss|provide|explore|contain|outline|offer|give|will|"
@@ -259,18 +281,20 @@ BOILERPLATE_ASCII = (
     r"\bhypothetical\b|\bplaceholder\b|\blorem ipsum\b|\[insert\b|"
     r"\bis an? (?:\w+ )?(?:important|key|crucial|vital|essential|interesting) (?:topic|aspect|concept|subject|part)\b|"
     r"\b(?:various|different|many|several|key|all) aspects of\b|\bthere are (?:many|several|various) (?:ways|things)\b|"
-    r"\b(?:cet article|ce guide|dieser (?:artikel|leitfaden)|in diesem artikel|este (?:artigo|guia)|"
+    r"\b(?:cet article|ce guide|diese[rmn]? (?:artikel|leitfaden|beitrag|seite)|(?:n)?este (?:artigo|guia)|"
     r"quest(?:o articolo|a guida)|dit artikel|deze gids)\b"
 )
 BOILERPLATE_OTHER = (
     r"本(?:文|指南|文档|教程|页)(?:将|介绍|涵盖|档|提供|主要)|(?:全面|完整)的?(?:指南|介绍)|この(?:記事|ガイド|ページ|文書)では|"
-    r"이 (?:글|문서|가이드)|\b(?:en este artículo|esta guía|ten (?:artykuł|przewodnik)|bu (?:makale|kılavuz|rehber)|"
-    r"в этой статье|эта статья|это руководство|هذا (?:المقال|الدليل)|यह लेख)"
+    r"以下是关于|这篇(?:文章|文档)|に関する情報|情報をまとめ|정보를 제공|w tym artykule|bu (?:yazıda|makalede)|इस लेख में|"
+    r"в (?:данной|этой) статье|이 (?:글|문서|가이드)|\b(?:en este artículo|esta guía|ten (?:artykuł|przewodnik)|"
+    r"bu (?:makale|kılavuz|rehber)|в этой статье|эта статья|это руководство|هذا (?:المقال|الدليل)|यह लेख)"
 )
 
 # Openings of a request for a procedure: a query that has one asks how to do something, and so does a line.
 HOW_TO_OPENINGS = (
     "how to", "how do i", "how do you", "how do we", "how can i", "how can you", "how can we", "how should i",
+    "set up", "setting up", "configure ", "configuring", "instructions on", "the process of",
     "steps to", "steps for", "ways to", "way to", "guide to", "instructions for", "instructions to", "learn to",
     "learn how", "procedure for", "procedure to", "best way",
     "wie kann", "wie man", "wie mache", "wie stelle", "wie richte", "anleitung", "comment faire", "comment configurer",
@@ -278,8 +302,10 @@ HOW_TO_OPENINGS = (
     "como configurar", "como fazer", "como instalar", "pasos para", "passos para", "come fare",
     "come configurare", "come si", "hoe kan ik", "hoe stel", "jak zrobić", "jak skonfigurować", "nasıl yapılır",
     "как настроить", "как сделать", "как установить",
-    "如何", "怎么", "怎样", "怎麼", "의 방법", "하는 법", "하는 방법", "やり方", "する方法", "كيف", "कैसे",
+    "如何", "怎么", "怎样", "怎麼", "كيف", "कैसे",
 )  # fmt: skip
+# In Japanese and Korean they stand at the end; in a query anywhere.
+HOW_TO_ENDINGS = ("する方法", "やり方", "의 방법", "하는 법", "하는 방법", "设置方法", "的方法", "步骤")
 # Verbs with which an English query that is a task begins ("rotate api keys", "mute thread in gmail").
 ACTION_VERBS = _words("""
 activate add allow apply attach automate avoid bake build bypass calculate calibrate cancel change check clean clear
@@ -337,10 +363,16 @@ react redis redux rollup ruby rust safari salesforce samsung sap scala sentry sh
 spring sqlite ssh stripe supabase svelte swift systemd tableau tailscale tailwind telegram tensorflow terraform
 tesla tmux toyota trello typescript ubuntu unity vagrant vercel vim visa vite vscode vue webpack whatsapp windows
 wireguard wordpress xcode yarn youtube zendesk zoom zotero zsh""")
-HOW_TO_WORDS = _words("howto setup steps setting configuring")
+HOW_TO_WORDS = _words("""
+howto setup steps setting configuring wie cómo como comment come hoe jak как nasıl كيف طريقة कैसे""")
 # Short or capital words that are no names, and owners that are none ("today's").
 NOT_NAMES = _words("i i'm i've i'll i'd ok vs or and not tv pc diy faq todo a")
 NOT_POSSESSIVE = _words("it that what let here there who how where today yesterday tomorrow week month year")
+# Names that are ordinary words too: taken for names in lower case only beside another name.
+AMBIGUOUS_NAMES = _words("""
+apple bash chrome cypress dart excel express flask frank harry helm jack linear linkedin lua maven notion oracle
+outlook rails react ruby rust safari scala scott sentry slack snowflake spring swift unity visa vim windows yarn
+zoom""")
 MONTHS_AND_DAYS = _words("""
 january february march april may june july august september october november december monday tuesday wednesday
 thursday friday saturday sunday""")

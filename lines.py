@@ -77,12 +77,15 @@ for _phrase in lexicon.FILLER_PHRASES:
 _PHRASE_WORDS = frozenset(_PHRASES_OF_WORD)
 
 
+_TOKEN = re.compile(r"\w+")
+
+
 def _filler(query: Query, judged: Judged) -> str | None:
     """A filler word or phrase of a lex or vec line that the query does not have itself."""
     text = judged.line.text
     listed = lexicon.FILLER_WORDS if judged.line.type == "lex" else lexicon.FRAME_WORDS
     if not listed.isdisjoint(judged.distinct):
-        found = listed.intersection(text.lower().split())  # "guide_legend" is not "guide"
+        found = listed.intersection(_TOKEN.findall(text.lower()))  # "guide_legend" is not "guide"
         for word in sorted(found - query.words):
             if language.stem(word) not in query.stems:
                 return word
@@ -108,6 +111,16 @@ def _is_boilerplate(judged: Judged) -> bool:
     return not lowered.isascii() and _BOILERPLATE_OTHER.search(lowered) is not None
 
 
+# What a model that has lost its format writes into its lines.
+_NESTED_TYPE = re.compile(r"(?:lex|vec|hyde|assistant|user|system):", re.IGNORECASE)
+
+
+def _holds_prompt(text: str) -> bool:
+    if "/no_think" in text or "Expand this search query" in text or "{query}" in text:
+        return True
+    return ":" in text and _NESTED_TYPE.match(text) is not None
+
+
 def _common_faults(query: Query, judged: Judged) -> None:
     """The faults that a line of any type can have."""
     kind, text = judged.line
@@ -116,10 +129,12 @@ def _common_faults(query: Query, judged: Judged) -> None:
         fault(("type", f"the query asks for {query.only} alone"))
     if reason := qmd.drop_reason(query.text, judged.line):
         fault(("dropped", f"QMD drops it: it {reason}"))
-    if language.in_other_language(query.language, query.text, text, judged.distinct, kind != "lex"):
+    if language.in_other_language(query.language, query.text, query.words, text, judged.distinct, kind != "lex"):
         fault(("language", f"another language than the query's ({query.language or 'Latin script'})"))
     if len(judged.distinct) + 1 < len(judged.words) and _repeats(judged.words, len(judged.distinct)):
         fault(("repetition", "repeats itself"))
+    if _holds_prompt(text):
+        fault(("leak", "holds a piece of a prompt"))
     if kind != "hyde" and (word := _filler(query, judged)):
         fault(("filler", f"filler “{word}”"))
     if kind != "lex" and "-" in text and qmd.has_negation(text):
@@ -139,11 +154,20 @@ def _names_kept(query: Query, judged: Judged, factor: float) -> None:
 
 
 def _term_size(term: qmd.LexTerm) -> float:
-    """How much a term narrows a lex line: a word 1, each further word of a phrase or two of a CJK run 1/2."""
-    tokens = term.match[0].count(" ") + 1
-    if tokens > 1 and not term.text.isascii() and tokens == len(term.text):
-        return 1 + max(0, tokens - 4) / 2
-    return 1 + (tokens - 1) / 2
+    """How much a term narrows a lex line, in plain words.
+
+    Words that belong together stand together, so the second word of a phrase counts half, each further one whole. Of
+    an unspaced run two characters, or a katakana word, count as a word; two words are one term, more count half again.
+    """
+    if term.text.isascii() and term.text.isalnum():
+        return 1.0
+    words = sum([part.count(" ") + 1 for part in term.match])
+    if words == 1 or not any(map(str.isalpha, term.text)):  # a date is one
+        return 1.0
+    if language.IS_CJK.search(term.text):
+        units = language.words(term.text)
+        return 1 + 1.5 * max(0.0, sum([1.0 if len(unit) > 2 else 0.5 for unit in units]) - 2)
+    return words - 0.5
 
 
 def _hit(size: float) -> float:
@@ -166,9 +190,9 @@ def _lex_faults(query: Query, judged: Judged, size: float) -> None:
         fault(("syntax", "unmatched double quote"))
     elif not judged.wanted:
         fault(("syntax", "leaves nothing to search for"))
-    for term, _ in judged.wanted:
-        if term.dead:
-            fault(("dead", f"QMD searches “{term.text}” as {' AND '.join(term.match)}, which stands in no text"))
+    dead = [term for term, _ in judged.wanted if term.dead]
+    if dead and query.searchable:
+        fault(("dead", f"QMD searches “{dead[0].text}” as {' AND '.join(dead[0].match)}, which stands in no text"))
     if judged.excluded and not (judged.excluded - query.may_exclude).isdisjoint(query.stems):
         fault(("excludes", "excludes a word that the query asks for"))
     if len(judged.wanted) > 4 or size > 5:
@@ -177,12 +201,24 @@ def _lex_faults(query: Query, judged: Judged, size: float) -> None:
         fault(("whole query", "repeats the whole query, which QMD searches anyway"))
 
 
+def _kinship(query: Query, text: str) -> float:
+    """What a lex line without a word of the query is worth: much in a script that QMD does not filter by, else little.
+
+    Unless it holds such a word in another inflection.
+    """
+    terms = qmd.query_terms(query.text)
+    lowered = text.lower()
+    return 0.85 if not terms else 0.7 if any(len(term) > 3 and term in lowered for term in terms) else 0.25
+
+
 def _judge_lex(query: Query, judged: Judged) -> None:
     count = len(judged.wanted)
     size = sum([_term_size(term) for term, _ in judged.wanted])
     _lex_faults(query, judged, size)
     if judged.faults:
         return
+    if not query.searchable and any(term.dead for term, _ in judged.wanted):
+        judged.lower(0.0, "QMD can find none of it in this script")
     if size != 2:
         judged.lower(_hit(size), f"{count} term{'s' * (count != 1)} ANDed")
     rarest = sorted([read.specificity for _, read in judged.wanted])[-2:]
@@ -191,7 +227,7 @@ def _judge_lex(query: Query, judged: Judged) -> None:
         judged.lower(0.35, "the same terms as the query, which QMD searches anyway")
     new = sum([query.stems.isdisjoint(read.stems) for _, read in judged.wanted])
     if new == count and query.stems:
-        judged.lower(0.25 if qmd.query_terms(query.text) else 0.85, "no word of the query")
+        judged.lower(_kinship(query, judged.line.text), "no word of the query")
     elif new > 1:
         judged.lower(0.85 ** (new - 1), f"{new} terms that the query lacks")
     if not query.excluded.isdisjoint(judged.stems):
@@ -201,6 +237,9 @@ def _judge_lex(query: Query, judged: Judged) -> None:
 
 def _squash(text: str) -> str:
     return "".join(filter(str.isalnum, text.lower()))
+
+
+_META_STEMS = language.stems(lexicon.META_WORDS)
 
 
 def _judge_vec(query: Query, judged: Judged) -> None:
@@ -215,9 +254,10 @@ def _judge_vec(query: Query, judged: Judged) -> None:
         return
     if len(judged.words) < 4:
         judged.lower(0.4, "keywords, not a sentence")
-    if judged.stems == query.stems and len(judged.words) <= len(query.words) + 3:
+    adds = judged.stems - query.stems - _META_STEMS
+    if not adds and (judged.stems >= query.stems or _squash(query.text) in _squash(text)):
         judged.lower(0.4, "says no more than the query")
-    elif judged.stems <= query.stems:
+    elif not adds:
         judged.lower(0.8, "no word that the query lacks")
     judged.lower(0.4 + 0.6 * min(1.0, _coverage(query, judged.stems) / 0.5), "loses what the query is about")
     if len(text) > 300:
@@ -238,7 +278,9 @@ def _judge_hyde(query: Query, judged: Judged) -> None:
     if not low <= length <= high:
         judged.lower(0.5, f"{length} characters; {low}-{high} are wanted")
     judged.lower(0.4 + 0.6 * min(1.0, _coverage(query, judged.stems) / 0.4), "shares few words with the query")
-    new = len(judged.stems - query.stems)
+    new = len(judged.stems - query.stems - _META_STEMS)
+    if new < 5 and query.length > 2 and _squash(query.text) in _squash(text):
+        judged.lower(0.5, "repeats the query word for word")
     judged.lower(0.4 + 0.6 * min(1.0, new / 4), "says little that the query does not")
     _names_kept(query, judged, 0.6)
 

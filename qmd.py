@@ -72,9 +72,10 @@ def chatml_prompt(query: str, *, system: bool = True) -> str:
 
 # What a chat template or a tokenizer of these models reads as its own: never part of a query or of an expansion.
 CHAT_TOKEN = re.compile(
-    r"<\|[^<>|\s]{1,40}\|>|</?(?:think|tool_call|tool_response|repo_name|reponame|file_sep|filename|gh_stars|"
+    r"<[|｜][^<>|｜\s]{1,40}[|｜]>|<\|[a-z_]{3,40}$|</?(?:think|tool_call|tool_response|repo_name|reponame|file_sep|filename|gh_stars|"
     r"issue_start|issue_comment|issue_closed|jupyter_start|jupyter_text|jupyter_code|jupyter_output|jupyter_script|"
-    r"empty_output|start_of_turn|end_of_turn)>|\[/?INST\]"
+    r"empty_output|start_of_turn|end_of_turn|s|bos|eos|pad|unk)>|\[/?INST\]|<</?SYS>>",
+    re.MULTILINE,
 )
 
 # --- How QMD decodes -----------------------------------------------------------------------------------
@@ -253,7 +254,8 @@ _CJK = (
 _CJK_RUN = re.compile(f"[{_CJK}]+")
 # Python's \w is exactly JavaScript's [\p{L}\p{N}_].
 _NOT_TERM = re.compile(r"[^\w']")
-_HYPHENATED = re.compile(r"[^\W_](?:[^\W_]|['-])*-[^\W_](?:[^\W_]|['-])*")
+_HYPHENATED = re.compile(r"[^\W_](?:[^\W_]|['-])*")  # and a hyphen before a letter or digit
+_HYPHEN = re.compile(r"-[^\W_]")
 _DOTTED = re.compile(r"\w+(?:\.\w+)+")
 # A term of a lex line: an optional minus, then a quoted phrase (its closing quote may be missing) or a bare token.
 _LEX_TOKEN = re.compile(f'(-?)(?:"([^"]*)"?|([^"{_JS_SPACE}]+))')
@@ -278,7 +280,7 @@ def _phrase(text: str) -> str:
 
 def _bare(token: str) -> tuple[str, ...]:
     """The FTS5 strings, to be ANDed, of a token outside quotes."""
-    if _HYPHENATED.fullmatch(token):
+    if _HYPHEN.search(token) and _HYPHENATED.fullmatch(token):
         phrase = " ".join(filter(None, map(_term, token.split("-"))))
         return (f'"{phrase}"',) if phrase else ()
     if _DOTTED.fullmatch(token):

@@ -42,6 +42,7 @@ COST = {
     "extra": 5,  # one line more than its type may have
     "filler": 6,
     "language": 12,  # another one than the query's
+    "leak": 8,  # a piece of a prompt
     "length": 3,  # of a hyde
     "long": 5,  # too many ANDed terms
     "lost in lex": 8,  # a name of the query
@@ -69,7 +70,7 @@ class Shares(NamedTuple):
 
 SHARES = {
     "lex": Shares(present=5.5, quality=28, ranks=(0.5, 0.4, 0.1), spread=6, alike=1 / 3, new_word=3, names=9),
-    "vec": Shares(present=5.5, quality=17, ranks=(0.6, 0.4), spread=4, alike=0.6, new_word=2, names=6),
+    "vec": Shares(present=5.5, quality=17, ranks=(0.6, 0.4), spread=4, alike=0.5, new_word=2, names=6),
 }
 HYDE_FIRST = 4  # points of the section "format"
 NO_HYDE = 0.6  # an expansion without a hyde earns this share of the hyde's points: more than a poor hyde earns
@@ -94,7 +95,7 @@ def _rank(judged: list[Judged]) -> list[Judged]:
     """
     ranked = sorted(judged, key=lambda j: (-j.value, len(j.faults), j.line.text))
     for position, this in enumerate(ranked):
-        alike = 0.75 if this.line.type == "lex" else 0.85
+        alike = 0.75
         for better in ranked[:position]:
             if _overlap(this.stems, better.stems) >= alike and this.excluded == better.excluded:
                 this.faults.append(("duplicate", f"says the same as “{better.line.text}”"))
@@ -205,7 +206,8 @@ def score(query: str, expansion: str) -> Score:
     points = [("format", float(not has_hyde or lines[0].type == "hyde"), HYDE_FIRST)]
     faults = [(kind, f"{j.line.type} “{j.line.text}”: {why}") for j in judged if j.faults for kind, why in j.faults]
     for kind in ("lex", "vec"):
-        if asked.only in (None, kind):
+        # Where QMD can find no word of the query, lex lines can't help, whatever they say.
+        if asked.only in (None, kind) and (kind == "vec" or asked.searchable):
             points += _search_points(asked, kind, ranked[kind])
             faults += _lost_names(asked, kind, ranked[kind])
     if asked.only in (None, "hyde"):
@@ -297,7 +299,7 @@ class QMDRewardFunction:
 
     @staticmethod
     def _text(message: str | list[dict[str, str]]) -> str:
-        return message if isinstance(message, str) else message[-1]["content"]
+        return message if isinstance(message, str) else message[-1]["content"] if message else ""
 
     def _query(self, prompt: str | list[dict[str, str]]) -> str:
         asked = qmd.query_of(self._text(prompt))

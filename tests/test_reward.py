@@ -220,7 +220,7 @@ def test_query_language(query: str, code: str | None) -> None:
 def test_sentences_in_another_language(query: str, text: str, other: bool) -> None:
     words = frozenset(language.words(text))
     code = language.query_language(query)
-    assert language.in_other_language(code, query, text, words, True) == other
+    assert language.in_other_language(code, query, frozenset(language.words(query)), text, words, True) == other
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_sentences_in_another_language(query: str, text: str, other: bool) -> No
 def test_lex_lines_of_latin_names_are_at_home_anywhere(query: str, text: str, other: bool) -> None:
     words = frozenset(language.words(text))
     code = language.query_language(query)
-    assert language.in_other_language(code, query, text, words, False) == other
+    assert language.in_other_language(code, query, frozenset(language.words(query)), text, words, False) == other
 
 
 @pytest.mark.parametrize(
