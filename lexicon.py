@@ -262,7 +262,7 @@ information here here's sure certainly of as learn discover find explore when i 
 hier""")
 BOILERPLATE_WORDS = _words("""
 this comprehensive complete ultimate definitive depth detailed everything hypothetical placeholder lorem insert
-important key crucial vital essential interesting aspects there cet ce diese dieser diesem este neste questo questa
+important key crucial vital essential interesting aspects cet ce diese dieser diesem este neste questo questa
 dit deze""")
 _ABOUT = r"(?:guide|article|document|page|passage|section|tutorial|post|text|resource|overview|content|chapter)"
 BOILERPLATE_OPENING = (
@@ -280,7 +280,7 @@ BOILERPLATE_ASCII = (
     r"\beverything you (?:need|want|should|ought)\b|"
     r"\bhypothetical\b|\bplaceholder\b|\blorem ipsum\b|\[insert\b|"
     r"\bis an? (?:\w+ )?(?:important|key|crucial|vital|essential|interesting) (?:topic|aspect|concept|subject|part)\b|"
-    r"\b(?:various|different|many|several|key|all) aspects of\b|\bthere are (?:many|several|various) (?:ways|things)\b|"
+    r"\b(?:various|different|many|several|key|all) aspects of\b|"
     r"\b(?:cet article|ce guide|diese[rmn]? (?:artikel|leitfaden|beitrag|seite)|(?:n)?este (?:artigo|guia)|"
     r"quest(?:o articolo|a guida)|dit artikel|deze gids)\b"
 )

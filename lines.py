@@ -59,7 +59,9 @@ def _read_line(query: Query, line: qmd.Line) -> Judged:
     if line.type != "lex":
         stems = language.stems(distinct - query.stop_words)
     if query.names:
-        names = frozenset([name.name for name in query.names if name.found_in(distinct, words)])
+        names = frozenset(
+            [name.name for name in query.names if name.parts <= distinct or name.found_in(distinct, words)]
+        )
     return Judged(line, words, distinct, stems, names, wanted, excluded, 1.0, [], [])
 
 
@@ -121,6 +123,13 @@ def _holds_prompt(text: str) -> bool:
     return ":" in text and _NESTED_TYPE.match(text) is not None
 
 
+def _plainly_at_home(query: Query, judged: Judged) -> bool:
+    """Whether a line is so plainly in the query's language that there is nothing to look into; true of most."""
+    if not query.latin or not judged.line.text.isascii():
+        return False
+    return judged.line.type == "lex" or len(judged.distinct & query.stop_words) > 3
+
+
 def _common_faults(query: Query, judged: Judged) -> None:
     """The faults that a line of any type can have."""
     kind, text = judged.line
@@ -129,7 +138,9 @@ def _common_faults(query: Query, judged: Judged) -> None:
         fault(("type", f"the query asks for {query.only} alone"))
     if reason := qmd.drop_reason(query.text, judged.line):
         fault(("dropped", f"QMD drops it: it {reason}"))
-    if language.in_other_language(query.language, query.text, query.words, text, judged.distinct, kind != "lex"):
+    if not _plainly_at_home(query, judged) and language.in_other_language(
+        query.language, query.text, query.words, text, judged.distinct, kind != "lex"
+    ):
         fault(("language", f"another language than the query's ({query.language or 'Latin script'})"))
     if len(judged.distinct) + 1 < len(judged.words) and _repeats(judged.words, len(judged.distinct)):
         fault(("repetition", "repeats itself"))
@@ -221,7 +232,9 @@ def _judge_lex(query: Query, judged: Judged) -> None:
         judged.lower(0.0, "QMD can find none of it in this script")
     if size != 2:
         judged.lower(_hit(size), f"{count} term{'s' * (count != 1)} ANDed")
-    rarest = sorted([read.specificity for _, read in judged.wanted])[-2:]
+    rarest = [read.specificity for _, read in judged.wanted]
+    if count > 2:
+        rarest = sorted(rarest)[-2:]
     judged.lower(0.2 + 0.8 * sum(rarest) / len(rarest), "common words")
     if judged.distinct >= query.words and judged.stems == query.stems:
         judged.lower(0.35, "the same terms as the query, which QMD searches anyway")

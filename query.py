@@ -129,9 +129,7 @@ class NameMatcher:
         self.is_number = _QUANTITY.fullmatch(name) is not None
 
     def found_in(self, distinct: frozenset[str], words: list[str]) -> bool:
-        """Whether a line holds the name; `words` are its words in order, `distinct` the same as a set."""
-        if self.parts and self.parts <= distinct:
-            return True
+        """Whether a line holds the name in another spelling; `words` are its words, `distinct` the same as a set."""
         if len(self.squashed) < 4:
             return f"{self.squashed}'s" in distinct
         start = self.prefix or self.squashed
@@ -199,6 +197,7 @@ class Query:
     excluded: frozenset[str]  # stems of `-term`
     may_exclude: frozenset[str]  # and of what follows "not", "no" or "without": a lex line may exclude it
     language: str | None
+    latin: bool  # its language, where it is known, is written in Latin letters
     names: tuple[NameMatcher, ...]
     how_to: bool
     trouble: bool
@@ -236,7 +235,8 @@ def read_query(query: str) -> Query:
         excluded=gone,
         may_exclude=denied,
         language=code,
-        names=tuple(m for m in map(NameMatcher, named_entities(text, code)) if not m.stems <= denied),
+        latin=code not in _OTHER_SCRIPTS,
+        names=tuple(m for m in map(NameMatcher, named_entities(text, code)) if m.parts and not m.stems <= denied),
         how_to=asks_how_to(text),
         trouble=reports_trouble(text),
     )

@@ -75,6 +75,7 @@ SHARES = {
 HYDE_FIRST = 4  # points of the section "format"
 NO_HYDE = 0.6  # an expansion without a hyde earns this share of the hyde's points: more than a poor hyde earns
 MOST_LOST = 2  # names that cost, a type: a pasted error message holds more than its lines can
+SAME = 0.75  # lines of one type with this overlap (Jaccard) say the same
 SOUND = 0.3  # a line of less value earns nothing
 
 
@@ -93,11 +94,12 @@ def _rank(judged: list[Judged]) -> list[Judged]:
 
     A line that repeats a better one, or stands behind the last one wanted, becomes faulty.
     """
-    ranked = sorted(judged, key=lambda j: (-j.value, len(j.faults), j.line.text))
+    if len(judged) == 1:
+        return judged if judged[0].value >= SOUND else []
+    ranked = sorted(judged, key=lambda j: (-j.value, j.line.text))
     for position, this in enumerate(ranked):
-        alike = 0.75
         for better in ranked[:position]:
-            if _overlap(this.stems, better.stems) >= alike and this.excluded == better.excluded:
+            if _overlap(this.stems, better.stems) >= SAME and this.excluded == better.excluded:
                 this.faults.append(("duplicate", f"says the same as “{better.line.text}”"))
                 this.value = 0.0
                 break
@@ -159,7 +161,7 @@ def _lost_names(query: Query, kind: str, sound: list[Judged]) -> list[tuple[str,
     ]
 
 
-@dataclass
+@dataclass(slots=True)
 class Score:
     """A scored expansion: `percentage` is what counts, the rest explains it."""
 

@@ -264,7 +264,7 @@ def test_stems_meet_where_qmds_stemmer_lets_words_meet() -> None:
         "This article explains how x works.", "This page is about x.", "In this section we look at x.",
         "A complete guide to x.", "A comprehensive overview of x.", "Everything you need for x.", "Lorem ipsum dolor.",
         "A hypothetical passage.", "A placeholder for x.", "[insert name] is x.",
-        "X is an important topic.", "Various aspects of x.", "There are many ways to x.", "This guide will help.",
+        "X is an important topic.", "Various aspects of x.", "This guide will help.",
         "Questo articolo parla di x.", "Cet article parle de x.",
         "Dieser Leitfaden hilft bei x.", "Deze gids gaat over x.",
         "Information about x.", "Here is a passage about x.", "Here's x.", "Sure, x is y.", "As an AI model I x.",
