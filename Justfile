@@ -1,3 +1,5 @@
+set positional-arguments
+
 # Lint and test: what a change has to pass.
 default: lint test
 
@@ -6,7 +8,7 @@ lint:
     uv run ruff format --check .
 
 test *ARGS:
-    uv run pytest {{ARGS}}
+    uv run pytest "$@"
 
 # The rubric on its own cases.
 reward:
@@ -14,17 +16,20 @@ reward:
 
 # Schema, data rules and score of every example.
 validate *ARGS:
-    uv run dataset/validate_schema.py {{ARGS}}
-    uv run dataset/score_data.py --min-score 70 --worst 0
+    uv run dataset/validate_schema.py "$@"
+    uv run dataset/score_data.py "$@" --min-score 70 --worst 0
 
 score *ARGS:
-    uv run dataset/score_data.py {{ARGS}}
+    uv run dataset/score_data.py "$@"
 
 analyze *ARGS:
-    uv run dataset/analyze_data.py {{ARGS}}
+    uv run dataset/analyze_data.py "$@"
 
 prepare *ARGS:
-    uv run dataset/prepare_data.py {{ARGS}}
+    uv run dataset/prepare_data.py "$@"
+
+train *ARGS:
+    uv run train.py sft "$@"
 
 # How fast the rubric scores and the data is prepared.
 bench:

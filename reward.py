@@ -16,6 +16,7 @@ score, and the order of lines of one type never changes it. Deterministic; no mo
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -362,7 +363,10 @@ def main() -> int:
     args = parser.parse_args()
     if args.query is None:
         return 1 if self_test() else 0
-    if sys.stdin.isatty():
+    if not args.query.strip():
+        print("reward.py: the query is empty", file=sys.stderr)
+        return 2
+    if sys.stdin is None or sys.stdin.isatty():
         print("reward.py: no expansion on standard input; give one with < expansion.txt", file=sys.stderr)
         return 2
     try:
@@ -378,4 +382,11 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

@@ -31,13 +31,14 @@
 
 Prepares the data if it is missing or older than its sources, trains on the completions alone, and writes the adapter,
 the recipe, metrics.jsonl and a loss curve to outputs/<config name>/. A run that was stopped, by Ctrl-C, SIGTERM or a
-crash, continues with the same command. Several GPUs: `torchrun --nproc-per-node N train.py sft`.
+crash, continues with the same command.
 
 Exit code 2 for bad input, 1 for a failed or interrupted run.
 """
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
 from recipe import RecipeError, load_recipe
@@ -67,6 +68,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Train, or say what would be trained."""
     args = parse_arguments()
+    # What libraries announce to each other's developers is none of the user's business.
+    warnings.simplefilter("ignore", FutureWarning)
     output = args.output or ROOT / "outputs" / args.config.stem
     try:
         recipe = load_recipe(args.config, args.set)

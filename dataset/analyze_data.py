@@ -28,7 +28,7 @@ from pathlib import Path
 import language
 import lexicon
 import qmd
-from dataset.console import console_for_tables
+from dataset.console import console_for_tables, run
 from dataset.schema import SchemaError, TrainingExample, data_files, load_examples
 from dataset.validate_schema import near_copies
 from query import asks_how_to
@@ -202,8 +202,7 @@ def plot(analysis: dict, path: Path) -> None:
     axes[1, 1].hist(analysis["hyde lengths"], bins=24, color="#4c72b0")
     axes[1, 1].set(title="characters a hyde", ylabel="hydes")
     figure.suptitle(f"{analysis['examples']} training examples")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
     pyplot.close(figure)
 
 
@@ -224,6 +223,8 @@ def main() -> int:
     if not examples:
         print("no examples", file=sys.stderr)
         return 2
+    for path in filter(None, (args.png, args.json)):
+        path.parent.mkdir(parents=True, exist_ok=True)
     analysis = analyze(examples)
     print_analysis(analysis)
     plot(analysis, args.png)
@@ -234,4 +235,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -17,12 +17,13 @@ speak the same, so no tokenizer is needed), the completion with its last newline
 token. QMD serves its prompt with a system turn; a share of the examples goes without, as Ollama and llama.cpp ask.
 
 An example's place in train or val, and its system turn, hang on a hash of its query (without `/only:`), so adding data
-moves no other example. Exit code 2 on the first bad line; nothing is written then.
+moves no other example. Exit code 2 on the first bad line; no prepared file changes then.
 """
 
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -31,8 +32,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import qmd
-from dataset.console import tracked
-from dataset.schema import TrainingExample, data_files, normalize, read_rows
+from dataset.console import run, tracked
+from dataset.schema import SchemaError, TrainingExample, data_files, normalize, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 VAL_SHARE = 0.1
@@ -104,6 +105,8 @@ def _unique_examples(path: Path, report: Report) -> Iterator[TrainingExample]:
 
 def _write(path: Path, output: Path, report: Report) -> None:
     """Write the three files into `output` under temporary names, then rename them, the one with the hashes last."""
+    for left_over in output.glob(".preparing-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".preparing-") as folder:
         files = {split: (Path(folder) / f"{split}.jsonl").open("wb") for split in SPLITS}
         hashes = {split: hashlib.sha256() for split in SPLITS}
@@ -115,6 +118,8 @@ def _write(path: Path, output: Path, report: Report) -> None:
             hashes[split].update(line)
             report.counts[split] += 1
             report.counts["with system turn"] += qmd.SYSTEM_PROMPT in row["prompt"]
+        if not report.counts["train"] + report.counts["val"]:
+            raise SchemaError(path, None, "holds no examples")
         for split in SPLITS:
             files[split].close()
             report.hashes[split] = hashes[split].hexdigest()
@@ -132,6 +137,9 @@ def prepare(path: Path, output: Path, *, val_share: float = VAL_SHARE, plain_sha
     for name, share in (("val_share", val_share), ("plain_share", plain_share)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} is {share}; it is a share from 0 to 1")
+    for file in data_files(path):
+        if file.resolve().parent == output.resolve():
+            raise ValueError(f"{output} holds the source {file.name}: what is prepared needs a folder of its own")
     report = Report({"val_share": val_share, "plain_share": plain_share})
     report.counts.update(dict.fromkeys((*SPLITS, "duplicates", "with system turn"), 0))
     output.mkdir(parents=True, exist_ok=True)
@@ -182,4 +190,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -69,7 +69,10 @@ class TrainingExample(BaseModel):
     @field_validator("query", mode="before")
     @classmethod
     def _check_query(cls, query: object) -> str:
-        return check_text(query, "query")
+        text = check_text(query, "query")
+        if not qmd.split_mode(text)[0]:
+            raise ValueError(f"query asks for nothing: {text}")
+        return text
 
     @field_validator("output", mode="plain")
     @classmethod

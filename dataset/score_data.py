@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import reward
-from dataset.console import console_for_tables, tracked
+from dataset.console import console_for_tables, run, tracked
 from dataset.schema import SchemaError, TrainingExample, data_files, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,12 +84,29 @@ def _table(title: str, scored: Sequence[Scored], group: Callable[[Scored], str])
     return table
 
 
+def _count(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
+def _percentage(text: str) -> float:
+    if not 0 <= (number := float(text)) <= 100:
+        raise ValueError
+    return number
+
+
+_count.__name__, _percentage.__name__ = "number", "score from 0 to 100"  # for argparse's message
+
+
 def main() -> int:
     """Print the tables and the worst examples; 1 if one is under --min-score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, help="data files or folders (default: data/)")
-    parser.add_argument("--worst", type=int, default=5, metavar="N", help="show the N worst (default: %(default)s)")
-    parser.add_argument("--min-score", type=float, metavar="X", help="fail if an example scores under X, 0 to 100")
+    parser.add_argument("--worst", type=_count, default=5, metavar="N", help="show the N worst (default: %(default)s)")
+    parser.add_argument(
+        "--min-score", type=_percentage, metavar="X", help="fail if an example scores under X, 0 to 100"
+    )
     args = parser.parse_args()
     try:
         scored = score_files(file for path in args.files or [ROOT / "data"] for file in data_files(path))
@@ -100,7 +117,7 @@ def main() -> int:
         print("no examples", file=sys.stderr)
         return 2
     console = console_for_tables()
-    console.print(_table("file", scored, lambda item: item.path.name))
+    console.print(_table("file", scored, lambda item: str(item.path)))
     console.print(_table("category", scored, lambda item: item.example.category or "none"))
     by_score = sorted(scored, key=lambda item: item.percentage)
     low = [item for item in by_score if args.min_score is not None and item.percentage < args.min_score]
@@ -114,4 +131,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

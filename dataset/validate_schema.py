@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import language
 import qmd
+from dataset.console import run
 from dataset.schema import SchemaError, TrainingExample, data_files, load_queries, normalize, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,7 +124,8 @@ def leak_errors(examples: Sequence[Located], kept_out: Sequence[tuple[str, str]]
     found = set(near_copies(bases, theirs))
     by_words = {content_words(query): number for number, (query, _) in enumerate(kept_out)}
     for number, located in enumerate(examples):
-        if (same := by_words.get(content_words(located.example.query))) is not None:
+        words = content_words(located.example.query)
+        if words and (same := by_words.get(words)) is not None:
             found.add((number, same))
     for number, other in sorted(found):
         query, source = kept_out[other]
@@ -136,13 +138,15 @@ def read_queries(path: Path) -> list[tuple[str, str]]:
         return [(query.text, path.name) for query in load_queries(path)]
     queries = []
     try:
-        rows = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SchemaError(path, None, f"cannot be read: {error}") from None
+        rows = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise SchemaError(path, None, f"cannot be read: {error.strerror}") from None
     for number, row in enumerate(rows, 1):
         try:
-            queries.append((str(json.loads(row)["text"]), path.name))
-        except (ValueError, KeyError, TypeError):
+            text = json.loads(row)["text"] if row.strip() else None
+            if text is not None:
+                queries.append((text.strip(), path.name))
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise SchemaError(path, number, 'is no {"_id": ..., "text": ...} of a query file') from None
     return queries
 
@@ -174,7 +178,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
-        files = [file for path in args.files or [ROOT / "data"] for file in data_files(path)]
+        files = list(dict.fromkeys(file for path in args.files or [ROOT / "data"] for file in data_files(path)))
         sources = [
             *sorted((ROOT / "evals").glob("*.txt")),
             *sorted((ROOT / "evals").glob("*/queries.jsonl")),
@@ -188,11 +192,11 @@ def main() -> int:
     for error in errors:
         print(error, file=sys.stderr)
     for path in files:
-        bad = len({error.line for error in errors if error.path == path})
+        bad = len({error.line for error in errors if error.path == path and error.line})
         print(f"{path}: {sum(e.path == path for e in examples)} examples, {bad} lines with errors")
     print(f"{len(examples)} examples in {len(files)} files, {len(errors)} errors; {len(kept_out)} queries kept out")
     return 2 if errors else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

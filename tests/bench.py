@@ -1,4 +1,5 @@
-"""How fast the rubric scores and the data tools prepare: `just bench`. Exit code 1 under the rates promised in README.
+"""How fast the rubric scores and the data tools prepare: `just bench`. Exit code 1 under LEAST_SCORED
+(with lines as written) or LEAST_PREPARED.
 
 Scores eight samples of every query in data/, one query after the other, as reinforcement learning and best-of-N do: the
 written lines, of which each sample has an order of its own; then the same with a word of another example put into each

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 import qmd
 from dataset import analyze_data, prepare_data, score_data, validate_schema
-from dataset.schema import SchemaError, TrainingExample, load_examples
+from dataset.schema import SchemaError, TrainingExample, load_examples, load_queries
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = {
@@ -333,6 +335,79 @@ def test_tools_refuse_bad_and_empty_data(script: str, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     done = run(script, write(tmp_path / "empty.jsonl"))
     assert (done.returncode, done.stderr) == (2, "no examples\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [("prepare_data.py", ["--data", "{data}", "--output", "{out}"]), ("score_data.py", ["{data}", "--worst", "0"])],
+)
+def test_tools_show_progress_on_a_terminal(script: str, arguments: list[str], tmp_path: Path) -> None:
+    data = write(tmp_path / "x.jsonl", *many(50))
+    arguments = [argument.format(data=data, out=tmp_path / "out") for argument in arguments]
+    terminal, ours = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, ROOT / "dataset" / script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=ours,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(ours)
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert done.returncode == 0, shown
+    assert "examples: " in shown
+
+
+def test_square_brackets_in_data_are_no_markup(tmp_path: Path) -> None:
+    data = write(tmp_path / "x.jsonl", {**GOOD, "category": "[/red]"})
+    for script in ("score_data.py", "analyze_data.py"):
+        done = run(script, data, *(["--png", tmp_path / "x.png"] if script.startswith("analyze") else []))
+        assert done.returncode == 0, done.stderr
+        assert "[/red]" in done.stdout
+
+
+def test_a_reader_that_stops_early_is_no_failure(tmp_path: Path) -> None:
+    data = write(tmp_path / "x.jsonl", *({**GOOD, "query": f"{n} postgresql port"} for n in range(3000)))
+    command = f"'{sys.executable}' '{ROOT}/dataset/score_data.py' '{data}' --worst 3000 | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
+    data = write(tmp_path / "x.jsonl", GOOD)
+    for option, value in (("--worst", "-1"), ("--min-score", "nan"), ("--min-score", "700")):
+        done = run("score_data.py", data, option, value)
+        assert done.returncode == 2, (option, value)
+        assert option in done.stderr
+
+
+def test_outputs_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    data = write(tmp_path / "x.jsonl", GOOD)
+    file = tmp_path / "file"
+    file.write_text("")
+    for done in (
+        run("prepare_data.py", "--data", data, "--output", file / "out"),
+        run("analyze_data.py", data, "--png", file / "a.png"),
+    ):
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert str(file) in done.stderr
+
+
+def test_prepare_never_overwrites_its_source(tmp_path: Path) -> None:
+    source = write(tmp_path / "train.jsonl", GOOD)
+    before = source.read_bytes()
+    done = run("prepare_data.py", "--data", tmp_path, "--output", tmp_path)
+    assert done.returncode == 2
+    assert "needs a folder of its own" in done.stderr
+    assert source.read_bytes() == before
+
+
+def test_an_evaluation_query_of_this_repository_is_kept_out(tmp_path: Path) -> None:
+    asked = load_queries(ROOT / "evals" / "queries.txt")[3].text
+    done = run("validate_schema.py", write(tmp_path / "x.jsonl", changed(asked, [["lex", asked], ["vec", asked]])))
+    assert done.returncode == 2
+    assert "of queries.txt" in done.stderr
 
 
 # --- analyze_data.py -----------------------------------------------------------------------------------
