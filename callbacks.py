@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
@@ -24,6 +25,15 @@ def usable_checkpoint(output: Path) -> Path | None:
     return found[max(found)] if found else None
 
 
+def _any_process(asked: bool) -> bool:
+    """Whether any process of the run asks for it: all have to save or stop at the same step, or they wait for ever."""
+    if not torch.distributed.is_initialized():
+        return asked
+    flag = torch.tensor(int(asked), device="cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
+    torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+    return bool(flag)
+
+
 class ClockCheckpoints(TrainerCallback):
     """Saves every so many minutes, and marks a checkpoint when all of it is on disk."""
 
@@ -33,7 +43,7 @@ class ClockCheckpoints(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Ask for a checkpoint when the interval is over."""
-        if time.monotonic() - self.last >= self.seconds:
+        if _any_process(time.monotonic() - self.last >= self.seconds):
             control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
@@ -69,16 +79,27 @@ class CleanStop(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Save and stop once asked to."""
+        self.asked = _any_process(self.asked)
         if self.asked:
             control.should_save = True
             control.should_training_stop = True
 
 
 class Metrics(TrainerCallback):
-    """Appends what is logged to metrics.jsonl; a resumed run first drops the lines after its checkpoint."""
+    """Appends what is logged, and how long the step took, to metrics.jsonl.
+
+    A resumed run first drops the lines after its checkpoint, so the sums over the file are those of the whole run.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.begun = time.monotonic()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Start the clock."""
+        self.begun = time.monotonic()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
@@ -100,6 +121,8 @@ class Metrics(TrainerCallback):
         """Write one line."""
         if state.is_world_process_zero and logs:
             row = {"step": state.global_step, **logs}
+            if "loss" in logs:
+                row["seconds"] = round(time.monotonic() - self.begun, 3)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
@@ -128,13 +151,14 @@ class Progress(TrainerCallback):
             BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
             console=console, disable=not console.is_terminal,
         )  # fmt: skip
-        self.started = time.monotonic()
-        self.first_tokens: float | None = None
+        self.started = 0.0
+        self.tokens = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         """Open the line."""
+        self.started = time.monotonic()
         self.bar.start()
         self.task = self.bar.add_task("", total=state.max_steps, completed=state.global_step)
 
@@ -149,10 +173,9 @@ class Progress(TrainerCallback):
         """Say where training stands."""
         if not logs or "loss" not in logs:
             return
-        tokens = logs.get("num_tokens", 0)
-        self.first_tokens = tokens if self.first_tokens is None else self.first_tokens
-        rate = (tokens - self.first_tokens) / max(1e-9, time.monotonic() - self.started)
-        said = f"loss {logs['loss']:.3f}  lr {logs.get('learning_rate', 0):.1e}  {rate:,.0f} tokens/s"
+        self.tokens += int(logs.get("trained_tokens", 0))
+        rate = self.tokens / (time.monotonic() - self.started)
+        said = f"loss {logs['loss']:.3f}  lr {logs.get('learning_rate', 0):.1e}  {rate:,.0f} trained tokens/s"
         self.bar.update(self.task, completed=state.global_step, description=said)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:

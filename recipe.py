@@ -53,7 +53,8 @@ class Training(_Strict):
     seed: int = 42
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    attention: Literal["auto", "packed", "eager", "sdpa", "flash_attention_2"] = "auto"
+    """`packed` shares common prompts and pads nothing (packing.py); the others train on padded batches."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     save_interval_minutes: Annotated[float, Field(gt=0)] = 10
     report_to: list[str] = []

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,7 +193,13 @@ def _hardware(recipe: Recipe) -> base.Hardware:
             f"{recipe.model.base} {NEEDS_GPU}, and there is none here: train the small model with "
             "--config configs/sft-smollm2.yaml"
         )
-    return base.choose_hardware(device, training.dtype, training.attention)
+    hardware = base.choose_hardware(device, training.dtype, training.attention)
+    if training.attention == "auto":
+        from packing import PACKED, can_pack
+
+        if can_pack(_architecture(recipe)):
+            return replace(hardware, attention=PACKED)
+    return hardware
 
 
 def _trainer(
@@ -202,9 +209,13 @@ def _trainer(
     tokenizer: "PreTrainedTokenizerBase",
     output: Path,
 ) -> "SFTTrainer":
-    from trl import SFTConfig, SFTTrainer
+    from transformers import PrinterCallback
+    from trl import SFTConfig
+
+    from packing import PACKED, PackedTrainer, PaddedTrainer, pack
 
     training = recipe.training
+    packed = hardware.attention == PACKED
     checkpointing = training.gradient_checkpointing
     arguments = SFTConfig(
         output_dir=str(output),
@@ -223,23 +234,27 @@ def _trainer(
         fp16=hardware.dtype == "float16",
         # Recomputing activations trades time for memory: worth it for a big model on a GPU, not for a small one on CPU.
         gradient_checkpointing=hardware.device != "cpu" if checkpointing == "auto" else checkpointing,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy="random" if packed else "group_by_length",
         save_strategy="no",  # the clock saves, see callbacks.py
         logging_steps=1,
         logging_nan_inf_filter=False,
         report_to=training.report_to or "none",
+        ddp_find_unused_parameters=False,
         disable_tqdm=True,
         log_level="error",
     )
     model = base.load_model(recipe.model.base, recipe.model.revision, hardware)
-    return SFTTrainer(
+    trainer = (PackedTrainer if packed else PaddedTrainer)(
         model,
+        data_collator=pack if packed else None,
         args=arguments,
         train_dataset=data["train"],
         eval_dataset=data["val"] if len(data["val"]) else None,
         processing_class=tokenizer,
         peft_config=lora_config(recipe),
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int | None) -> Path | None:
