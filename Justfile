@@ -31,6 +31,17 @@ prepare *ARGS:
 train *ARGS:
     uv run train.py sft "$@"
 
+eval *ARGS:
+    uv run eval.py "$@"
+
+# The model of this repository in the real QMD; `just e2e qmd=latest` takes another version and names the facts that changed.
+e2e qmd="qmd=":
+    QMD_VERSION_UNDER_TEST="{{ trim_start_match(qmd, "qmd=") }}" uv run pytest tests/e2e tests/test_qmd.py
+
+# Trained tokens a second of this trainer, a plain SFTTrainer and a bare loop.
+bench-train *ARGS:
+    uv run python tests/bench_train.py "$@"
+
 # How fast the rubric scores and the data is prepared.
 bench:
     uv run python tests/bench.py

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
@@ -169,13 +169,16 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
 
 
 def load_tuned(
-    name: str, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+    name: str, revision: str | None = None, device: str = "auto", dtype: str = "auto", *, stored_dtype: bool = False
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", str | None]:
     """Load an adapter merged into its base, or a whole model, ready to generate, with its tokenizer and base's name.
 
-    `name` is a folder, a hub id (with `revision`) or a base that `load_model` knows. Raises LoadError.
+    `name` is a folder, a hub id (with `revision`) or a base that `load_model` knows. With `stored_dtype` it has the
+    dtype of its base's file, whatever suits the device. Raises LoadError.
     """
     hardware = choose_hardware(available_device() if device == "auto" else device, dtype)
+    if stored_dtype:
+        hardware = replace(hardware, dtype="auto")  # transformers' word for it
     folder = Path(name)
     if not name.startswith(PACKAGE) and not folder.is_dir():
         if folder.is_absolute() or folder.suffix or name.count("/") != 1:

@@ -42,6 +42,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from unittest import mock
 
 import base
 import qmd
@@ -49,8 +50,8 @@ from dataset import console
 from reward import rating, score
 
 if TYPE_CHECKING:
-    import llama_cpp
     import torch
+    from llama_cpp import Llama
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ROOT = Path(__file__).resolve().parent
@@ -204,16 +205,12 @@ class LlamaExpander(Expander):
     grammar = True
 
     def __init__(self, path: Path, system: bool = True, grammar: bool = True) -> None:
-        llama_cpp = import_llama()
         super().__init__(str(path), None, system)
         self.grammar = grammar
-        self._grammar = llama_cpp.LlamaGrammar.from_string(qmd.GRAMMAR, verbose=False) if grammar else None
-        try:
-            self.llama = llama_cpp.Llama(
-                str(path), n_ctx=qmd.CONTEXT_SIZE, n_gpu_layers=-1, verbose=False, logits_all=False
-            )
-        except (ValueError, AssertionError, OSError) as error:
-            raise base.LoadError(f"{path}: cannot be loaded by llama.cpp: {error}") from None
+        self.llama = open_llama(path, n_ctx=qmd.CONTEXT_SIZE, n_gpu_layers=-1)
+        from llama_cpp import LlamaGrammar
+
+        self._grammar = LlamaGrammar.from_string(qmd.GRAMMAR, verbose=False) if grammar else None
         self.end = self.llama.tokenize(qmd.TURN_END.encode(), add_bos=False, special=True)[0]
         self.prefix = self.prompt_tokens("")[:-8]
 
@@ -263,15 +260,28 @@ class LlamaExpander(Expander):
         self.llama.n_tokens = len(self.prefix)
 
 
-def import_llama() -> "llama_cpp":
-    """llama-cpp-python, which compiles llama.cpp when it is installed; raises LoadError with the command to get it."""
+def open_llama(path: Path, **options: int | bool) -> "Llama":
+    """Open a .gguf file with llama.cpp. Raises LoadError, also where llama-cpp-python is not installed.
+
+    On processors with AMX the weights stay as they are in the file: on some of them llama.cpp's AMX kernels crash
+    (ggml-org/llama.cpp#20824).
+    """
+    if not Path(path).is_file():
+        raise base.LoadError(f"{path}: no such file")
     try:
         import llama_cpp
     except ImportError:
         raise base.LoadError(
             f"a .gguf file needs llama-cpp-python: uv run --with {base.LLAMA_CPP} {' '.join(sys.argv)}"
         ) from None
-    return llama_cpp
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
+    # `Llama` has no option for it.
+    with mock.patch.object(llama_cpp.llama_cpp, "llama_model_default_params", lambda: parameters):
+        try:
+            return llama_cpp.Llama(str(path), verbose=False, **options)
+        except (ValueError, AssertionError, OSError) as error:
+            raise base.LoadError(f"{path}: cannot be loaded by llama.cpp: {error}") from None
 
 
 def load_expander(
@@ -283,8 +293,6 @@ def load_expander(
     """
     name = str(model)
     if name.endswith(".gguf"):
-        if not Path(name).is_file():
-            raise base.LoadError(f"{name}: no such file")
         return LlamaExpander(Path(name), system)
     loaded, tokenizer, base_model = base.load_tuned(name, revision, device, dtype)
     return TransformersExpander(loaded, tokenizer, name, base_model, system)

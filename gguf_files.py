@@ -14,10 +14,9 @@ import evaluation
 import qmd
 from dataset.console import console_for_tables
 from dataset.schema import load_queries
-from expand import LlamaExpander, TransformersExpander
+from expand import LlamaExpander, TransformersExpander, open_llama
 
 if TYPE_CHECKING:
-    from llama_cpp import Llama
     from transformers import PreTrainedModel
 
 ROOT = Path(__file__).resolve().parent
@@ -71,7 +70,7 @@ def _place(folder: Path, quantisation: str) -> Path:
 
 def make(model: str, adapters: Sequence[str], revision: str | None, quants: Sequence[str], folder: Path) -> None:
     """Write merged/, f16.gguf and the quantisations into `folder`. Raises LoadError, ConversionError."""
-    merged, tokenizer, _ = base.load_tuned(model, revision, "cpu", "auto")
+    merged, tokenizer, _ = base.load_tuned(model, revision, "cpu", stored_dtype=True)
     for adapter in adapters:
         merged = base.merge_adapter(merged, adapter)
     _check_room(merged.num_parameters(), quants, folder)
@@ -145,7 +144,7 @@ def check(folder: Path, quants: Sequence[str], queries: int, tolerance: float) -
     Raises ConversionError for a file whose tokens, end of turn or template are wrong.
     """
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), queries)
-    model, tokenizer, _ = base.load_tuned(str(folder / "merged"), None, "cpu", "auto")
+    model, tokenizer, _ = base.load_tuned(str(folder / "merged"), None, "cpu")
     truth = TransformersExpander(model, tokenizer, "merged")
     sequences = _greedy_sequences(truth, [query.query for query in asked])
     chosen = [_chosen(model, tokens) for tokens, _ in sequences]
@@ -194,9 +193,7 @@ def _passes(reports: Sequence[FileReport], tolerance: float) -> bool:
 
 def check_metadata(path: Path, truth: TransformersExpander) -> None:
     """Raise ConversionError unless the file has the prompt's tokens, its end of turn and a chat template."""
-    from llama_cpp import Llama
-
-    llama = Llama(str(path), vocab_only=True, verbose=False)
+    llama = open_llama(path, vocab_only=True)
     end = truth.tokenizer.convert_tokens_to_ids(qmd.TURN_END)
     if llama.token_eos() != end:
         raise ConversionError(
@@ -231,7 +228,7 @@ def _chosen(model: "PreTrainedModel", tokens: list[int]) -> list[int]:
 
 def _same_tokens(path: Path, sequences: Sequence[tuple[list[int], int]], chosen: Sequence[list[int]]) -> float:
     """The share of positions from the end of the prompt on where the file chooses transformers' token."""
-    llama = _all_logits(path)
+    llama = open_llama(path, n_ctx=1024, logits_all=True)
     same = total = 0
     for (tokens, begin), expected in zip(sequences, chosen, strict=True):
         llama.reset()
@@ -240,12 +237,6 @@ def _same_tokens(path: Path, sequences: Sequence[tuple[list[int], int]], chosen:
         same += sum(a == b for a, b in zip(found, expected[begin - 1 :], strict=True))
         total += len(found)
     return same / total
-
-
-def _all_logits(path: Path) -> "Llama":
-    from llama_cpp import Llama
-
-    return Llama(str(path), n_ctx=1024, logits_all=True, verbose=False)
 
 
 def _print_reports(reports: Sequence[FileReport]) -> None:

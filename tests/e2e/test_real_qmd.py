@@ -1,0 +1,102 @@
+"""The model in the real QMD: the prompt it is asked, what it answers, what QMD finds with that."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import qmd
+from dataset.schema import load_queries
+from evaluation import spread
+from expand import LlamaExpander
+from tests.e2e.conftest import HERE, ROOT, Index, Install, run
+
+QUERIES = [query.query for query in spread(load_queries(ROOT / "evals" / "queries.txt"), 40)]
+
+# The note in evals/notes/ that each of these queries is after.
+ANSWERS = {
+    "pgbouncer prepared statements in transaction mode": "postgres-connection-pooling.md",
+    "why did the shop fail when people pressed pay": "incident-2026-03-11-checkout-database.md",
+    "intermediate expired and x509 errors on a sunday": "incident-2025-11-09-nobody-could-log-in.md",
+    "esp32 battery life soil probes": "mqtt-bed-sensors.md",
+    "that exercise on the treadmill that is switched off": "knee-plan.md",
+    "how long does dough proof in the fridge before baking in a pot": "country-loaf.md",
+    "Ochsenherz Eisheilige hinaus": "tomaten-aussaat.md",
+    "睡袋 温标": "luying-qingdan.md",
+}
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """One of QMD's: what it asked the model (`session`, see preload.mjs), and the lines it would search with."""
+
+    query: str
+    kept: list[list[str]]
+    session: dict
+
+
+@pytest.fixture(scope="module")
+def expansions(qmd_install: Install, model_environment: dict[str, str], tmp_path_factory) -> list[Expansion]:
+    folder = tmp_path_factory.mktemp("expansions")
+    (folder / "queries.json").write_text(json.dumps(QUERIES), encoding="utf-8")
+    names = [folder / name for name in ("queries.json", "result.json", "expansions.sqlite")]
+    run([qmd_install.node, HERE / "expand.mjs", *names], env=model_environment)
+    return [Expansion(**row) for row in json.loads((folder / "result.json").read_text(encoding="utf-8"))]
+
+
+def test_the_prompt_is_ours_to_the_token(expansions: list[Expansion], smollm2_q8: Path) -> None:
+    ours = LlamaExpander(smollm2_q8)
+    assert len(expansions) == 40
+    for expansion in expansions:
+        session = expansion.session
+        assert session["user"] == qmd.user_prompt(expansion.query)
+        assert session["system"] == [qmd.SYSTEM_PROMPT]
+        prompt = ours.prompt_tokens(expansion.query)
+        assert session["tokens"][: len(prompt)] == prompt
+        # Nothing stands between the prompt and the answer.
+        assert session["tokens"][len(prompt) :][:20] == session["answer"][:20]
+
+
+def test_qmd_decodes_as_we_do(expansions: list[Expansion]) -> None:
+    for expansion in expansions:
+        asked = expansion.session["sampling"]
+        found = [asked[name] for name in ("maxTokens", "temperature", "topK", "topP")]
+        sampling = qmd.SAMPLING
+        assert found == [sampling.max_tokens, sampling.temperature, sampling.top_k, sampling.top_p]
+        assert not {"minP", "repeatPenalty", "dryRepeatPenalty", "xtc"} & asked.keys() - {
+            name for name, value in asked.items() if not value
+        }
+        assert expansion.session["grammar"].split() == qmd.GRAMMAR.split()
+        assert expansion.session["contextSize"] >= qmd.CONTEXT_SIZE
+
+
+def test_qmd_keeps_the_lines_that_we_say_it_keeps(expansions: list[Expansion]) -> None:
+    for expansion in expansions:
+        served = qmd.served(expansion.query, expansion.session["raw"])
+        assert expansion.kept == [list(line) for line in served.kept]
+
+
+def test_the_model_stops_and_wastes_few_lines(expansions: list[Expansion]) -> None:
+    runaways = [e.query for e in expansions if len(e.session["answer"]) >= qmd.SAMPLING.max_tokens]
+    assert len(runaways) <= 1, runaways
+    served = [qmd.served(e.query, e.session["raw"]) for e in expansions]
+    assert not [e.query for e, found in zip(expansions, served, strict=True) if found.fallback]
+    dropped = [line for found in served for line in found.dropped]
+    duplicates = [line for found in served for line in found.duplicates]
+    lines = len(dropped) + sum(len(found.kept) for found in served)
+    assert lines >= 4 * len(expansions)
+    assert len(dropped) <= 0.05 * lines, dropped
+    assert len(duplicates) <= 0.05 * lines, duplicates
+
+
+def test_query_ranks_notes(index: Index) -> None:
+    ranks = {}
+    for query, note in ANSWERS.items():
+        found = json.loads(index.qmd("query", query, "--json", "--no-rerank", "-n", "10"))
+        files = [Path(result["file"]).name for result in found]
+        assert len(files) == len(set(files)) >= 3, query
+        assert [result["score"] for result in found] == sorted((r["score"] for r in found), reverse=True)
+        ranks[query] = files.index(note) + 1 if note in files else None
+    assert all(ranks.values()), ranks
+    assert sum(rank == 1 for rank in ranks.values()) >= 6, ranks
