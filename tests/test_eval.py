@@ -16,10 +16,8 @@ from expand import Decoding, Expander, Generation
 
 ROOT = Path(__file__).resolve().parent.parent
 QUERIES = [EvalQuery("auth config", "code"), EvalQuery("sourdough starter", "home"), EvalQuery("tls cert", "code")]
-GOOD = (
-    "hyde: The sourdough starter doubles in six hours.\nlex: sourdough feeding\nvec: how a sourdough starter is kept\n"
-)
-# Of three lines QMD drops the second, which has no word of the query, and searches the third, which says the first again.
+GOOD = "hyde: The sourdough starter doubles in six hours.\nlex: sourdough feeding\nvec: care of a sourdough starter\n"
+# QMD drops the second line, which has no word of the query, and searches the third, which says the first again.
 MIXED = "lex: auth tokens\nlex: unrelated words\nlex: auth tokens\n"
 RUNAWAY = "vec: auth auth auth"
 

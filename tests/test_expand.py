@@ -134,7 +134,7 @@ def test_what_cant_be_loaded_is_one_line(name: str, says: str) -> None:
 def test_a_broken_gguf_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.gguf"
     path.write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(base.LoadError, match="cannot be loaded by llama.cpp"):
+    with pytest.raises(base.LoadError, match=r"cannot be loaded by llama\.cpp"):
         load_expander(path)
 
 

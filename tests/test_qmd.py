@@ -16,6 +16,11 @@ from qmd import Line
 # --- What QMD sends and how it decodes -----------------------------------------------------------------
 
 
+def test_versions_are_those_the_contract_was_read_from(qmd_version: str, node_llama_cpp_source: Path) -> None:
+    package = json.loads((node_llama_cpp_source.parent / "package.json").read_text(encoding="utf-8"))
+    assert (qmd_version, package["version"]) == (qmd.QMD_VERSION, qmd.NODE_LLAMA_CPP_VERSION)
+
+
 def test_system_prompt_is_node_llama_cpps(node_llama_cpp_source: Path) -> None:
     config = (node_llama_cpp_source / "config.js").read_text(encoding="utf-8")
     declared = re.search(r"defaultChatSystemPrompt = (.*?);\n", config, re.DOTALL).group(1)
