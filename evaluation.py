@@ -72,7 +72,7 @@ class Settings(BaseModel):
             base=expander.base_model,
             training_data=data,
             queries=len(queries),
-            queries_hash=_hash("\n".join(query.query for query in queries).encode()),
+            queries_hash=_hash("\n".join(query.text for query in queries).encode()),
             prompt="served" if expander.system else "plain",
             decoding=decoding,
             grammar=expander.grammar,
@@ -108,10 +108,10 @@ def spread(queries: Sequence[EvalQuery], limit: int | None) -> list[EvalQuery]:
 
 def judge(query: EvalQuery, seed: int, generation: Generation) -> dict[str, Any]:
     """One row of `expansions`."""
-    detail = reward.score_expansion_detailed(query.query, generation.text)
-    served = qmd.served(query.query, generation.text)
+    detail = reward.score_expansion_detailed(query.text, generation.text)
+    served = qmd.served(query.text, generation.text)
     return {
-        "query": query.query,
+        "query": query.text,
         "category": query.category,
         "seed": seed,
         "text": generation.text,
@@ -160,8 +160,8 @@ def evaluate(
 
     def remaining() -> Any:
         for seed in settings.seeds:
-            open_queries = [query for query in queries if (query.query, seed) not in done]
-            texts = [query.query for query in open_queries]
+            open_queries = [query for query in queries if (query.text, seed) not in done]
+            texts = [query.text for query in open_queries]
             for index, generation in expander.generate(texts, decoding=settings.decoding, seed=seed):
                 yield judge(open_queries[index], seed, generation)
 
@@ -172,7 +172,7 @@ def evaluate(
             file.flush()
     if file:
         file.close()
-    place = {query.query: number for number, query in enumerate(queries)}
+    place = {query.text: number for number, query in enumerate(queries)}
     rows.sort(key=lambda row: (place[row["query"]], row["seed"]))
     return results_of(settings, rows)
 
@@ -330,7 +330,8 @@ def print_comparison(ours: dict[str, Any], theirs: dict[str, Any], shown: int = 
     ties = sum(left[query] == right[query] for query in left)
     screen.print(
         f"{names[0]} minus {names[1]}: {difference:+.2f} points, 95% interval {low:+.2f} to {high:+.2f} "
-        f"({wins} better, {ties} the same, {len(left) - wins - ties} worse)"
+        f"({wins} better, {ties} the same, {len(left) - wins - ties} worse)",
+        soft_wrap=True,
     )
     texts = [{row["query"]: row["text"] for row in reversed(results["expansions"])} for results in (ours, theirs)]
     for query in sorted(left, key=lambda query: -abs(left[query] - right[query]))[:shown]:

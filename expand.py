@@ -336,10 +336,17 @@ def _as_json(query: str, seed: int, generation: Generation) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def show_expansions(expander: Expander, queries: Sequence[str], decoding: Decoding, seeds: Sequence[int]) -> None:
+def show_expansions(
+    expander: Expander,
+    queries: Sequence[str],
+    *,
+    decoding: Decoding = "qmd",
+    seeds: Sequence[int] = (0,),
+    max_tokens: int | None = None,
+) -> None:
     """Print expansions of queries for people, one seed after the other."""
     for seed in seeds:
-        for index, generation in expander.generate(queries, decoding=decoding, seed=seed):
+        for index, generation in expander.generate(queries, decoding=decoding, seed=seed, max_tokens=max_tokens):
             if len(queries) > 1:
                 print(f"\n{queries[index]}")
             _show(queries[index], generation)
@@ -352,12 +359,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=1, metavar="N", help="samples a query (seeds SEED, SEED + 1, ...)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--greedy", action="store_true", help="the likeliest tokens in place of QMD's sampling")
+    parser.add_argument("--max-tokens", type=int, default=qmd.SAMPLING.max_tokens, metavar="N", help="QMD's is 600")
     parser.add_argument("--plain", action="store_true", help="the prompt without the system turn that QMD serves")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     args = parser.parse_args()
     if len(args.words) > 2:
         parser.error("wants a query, or a model and a query: put a query of several words in quotes")
+    if args.max_tokens < 1:
+        parser.error("--max-tokens wants 1 and more")
     if args.n < 1 or (args.greedy and args.n > 1):
         parser.error("--n wants 1 and more, and greedy decoding has one answer")
     *model, query = args.words
@@ -380,10 +390,11 @@ def main() -> int:
         print(f"expand.py: {error}", file=sys.stderr)
         return 2
     if not args.json:
-        show_expansions(expander, args.queries, decoding, seeds)
+        show_expansions(expander, args.queries, decoding=decoding, seeds=seeds, max_tokens=args.max_tokens)
         return 0
     for seed in seeds:
-        for index, generation in expander.generate(args.queries, decoding=decoding, seed=seed):
+        found = expander.generate(args.queries, decoding=decoding, seed=seed, max_tokens=args.max_tokens)
+        for index, generation in found:
             print(_as_json(args.queries[index], seed, generation), flush=True)
     return 0
 

@@ -146,7 +146,7 @@ def check(folder: Path, quants: Sequence[str], queries: int, tolerance: float) -
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), queries)
     model, tokenizer, _ = base.load_tuned(str(folder / "merged"), None, "cpu")
     truth = TransformersExpander(model, tokenizer, "merged")
-    sequences = _greedy_sequences(truth, [query.query for query in asked])
+    sequences = _greedy_sequences(truth, [query.text for query in asked])
     chosen = [_chosen(model, tokens) for tokens, _ in sequences]
     del model
     reports = []

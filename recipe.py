@@ -35,6 +35,8 @@ class Lora(_Strict):
     alpha: Annotated[float, Field(gt=0)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: Annotated[list[str], Field(min_length=1)]
+    saved_as: Literal["float32", "bfloat16", "float16"] = "float32"
+    """The dtype of the finished adapter's file; trained in float32 all the same."""
 
 
 class Training(_Strict):

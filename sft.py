@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
     from trl import SFTTrainer
 
+    from evaluation import Settings
+
 
 def encoded(rows: list[dict[str, str]], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> "Dataset":
     """All rows of a split as a dataset for the trainer."""
@@ -157,6 +159,7 @@ def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
     """Write the finished adapter into the run's folder and remove what resuming needed."""
     building = Path(tempfile.mkdtemp(dir=output, prefix=".adapter-"))
     trainer.model.save_pretrained(building)
+    _cast(building / ADAPTER, recipe.lora.saved_as)
     config = building / "adapter_config.json"
     # A base from a package is named as such, not by the folder that it was converted to on this machine.
     named = {**json.loads(config.read_text(encoding="utf-8")), "base_model_name_or_path": recipe.model.base}
@@ -169,6 +172,14 @@ def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
     building.rmdir()
     for checkpoint in output.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
+
+
+def _cast(weights: Path, dtype: str) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = {name: tensor.to(getattr(torch, dtype)) for name, tensor in load_file(weights).items()}
+    save_file(tensors, weights, metadata={"format": "pt"})
 
 
 def plot_loss(metrics: list[dict[str, float]], path: Path) -> None:
@@ -247,6 +258,17 @@ def _fit(
     return True
 
 
+def _known_results(output: Path, settings: "Settings") -> dict | None:
+    """The results of the same evaluation, if it was finished before."""
+    import evaluation
+
+    try:
+        results = evaluation.read_results(output / "eval_results.json")
+    except evaluation.ResultsError:
+        return None
+    return results if results["settings"] == settings.model_dump(mode="json") else None
+
+
 def evaluate(recipe: Recipe, output: Path) -> None:
     """Ask the trained model the evaluation queries, print its scores and three expansions, and what to do next.
 
@@ -262,12 +284,14 @@ def evaluate(recipe: Recipe, output: Path) -> None:
         expander = expand.load_expander(output, device=recipe.training.device, dtype=recipe.training.dtype)
         seeds = asked.seeds if asked.decoding == "qmd" else [0]
         settings = evaluation.Settings.of(expander, queries, asked.decoding, seeds)
-        results = evaluation.evaluate(expander, queries, settings, output / ".eval_results.json.partial")
-        evaluation.write_results(results, output / "eval_results.json")
-        (output / ".eval_results.json.partial").unlink()
+        results = _known_results(output, settings)
+        if not results:
+            results = evaluation.evaluate(expander, queries, settings, output / ".eval_results.json.partial")
+            evaluation.write_results(results, output / "eval_results.json")
+            (output / ".eval_results.json.partial").unlink()
         evaluation.print_results(results, worst=3)
         print("\nThree of its expansions:")
-        expand.show_expansions(expander, [query.query for query in evaluation.spread(queries, 3)], "qmd", [0])
+        expand.show_expansions(expander, [query.text for query in evaluation.spread(queries, 3)])
     print(
         f"""
 next: uv run expand.py {output} "your query"

@@ -12,6 +12,7 @@
 #   "pydantic>=2.12",
 #   "pyyaml",
 #   "rich",
+#   "safetensors",
 #   "scipy",
 #   "torch",
 #   "transformers",

@@ -19,7 +19,7 @@ QUERIES = [EvalQuery("auth config", "code"), EvalQuery("sourdough starter", "hom
 GOOD = "hyde: The sourdough starter doubles in six hours.\nlex: sourdough feeding\nvec: care of a sourdough starter\n"
 # QMD drops the second line, which has no word of the query, and searches the third, which says the first again.
 MIXED = "lex: auth tokens\nlex: unrelated words\nlex: auth tokens\n"
-RUNAWAY = "vec: auth auth auth"
+RUNAWAY = "vec: tls tls tls"
 
 
 class Written(Expander):
@@ -71,9 +71,10 @@ def test_counts_are_what_qmd_does_with_the_lines() -> None:
     assert summary["runaway"] == pytest.approx(2 / 6, abs=1e-4)
     assert summary["valid_format"] < 1
     assert summary["categories"]["home"]["valid_format"] == 1
-    assert summary["categories"]["home"]["score"] == rows["sourdough starter"]["score"] > 70
+    assert summary["categories"]["home"]["score"] == pytest.approx(rows["sourdough starter"]["score"], abs=0.01)
+    assert rows["sourdough starter"]["score"] > rows["auth config"]["score"]
     assert sum(summary["ratings"].values()) == 6
-    assert [row["query"] for row in results["expansions"][::2]] == [query.query for query in QUERIES]
+    assert [row["query"] for row in results["expansions"][::2]] == [query.text for query in QUERIES]
 
 
 def test_an_expansion_that_qmd_replaces_keeps_no_line() -> None:
@@ -91,7 +92,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path: Path) -> N
         file.write('{"query": "auth co')  # a kill in the middle of a line
     going_on = Written(ANSWERS)
     results = evaluate(going_on, QUERIES, settings, partial)
-    assert sorted(stopped.asked + going_on.asked) == sorted((query.query, seed) for query in QUERIES for seed in (1, 2))
+    assert sorted(stopped.asked + going_on.asked) == sorted((query.text, seed) for query in QUERIES for seed in (1, 2))
     assert results == run()
     # Other seeds, other answers: nothing of it is taken.
     other = Written(ANSWERS)
@@ -140,8 +141,8 @@ def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
 
 def test_the_difference_is_paired_by_query() -> None:
     queries = [EvalQuery(f"sourdough starter {number}", "home") for number in range(20)]
-    good = {query.query: GOOD for query in queries}
-    mixed = {**good, queries[0].query: "lex: nothing\n"}
+    good = {query.text: GOOD for query in queries}
+    mixed = {**good, queries[0].text: "lex: nothing\n"}
     better, same, worse = run(good, queries=queries), run(good, queries=queries), run(mixed, queries=queries)
     assert paired_difference(better, same) == (0, 0, 0)
     difference, low, high = paired_difference(better, worse)
@@ -167,7 +168,7 @@ def test_tables_name_what_is_worst_and_what_differs(capsys: pytest.CaptureFixtur
     evaluation.print_comparison(ours, theirs)
     shown = capsys.readouterr().out
     assert "home" in shown
-    assert "vec: auth auth auth" in shown
+    assert "vec: tls tls tls" in shown
     assert "1 better, 2 the same, 0 worse" in shown
     assert "lex: [/x] sourdough" in shown
 

@@ -187,6 +187,14 @@ def test_dropped_lines_are_struck_out_and_said(capsys: pytest.CaptureFixture) ->
     assert "30 tokens, 1.5 s" in shown
 
 
+def test_a_gguf_under_plain_uv_brings_llama_cpp() -> None:
+    env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    command = ["uv", "run", "expand.py", str(SMOLLM2), "--greedy", "--max-tokens", "12", "auth config"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "ran into the token limit" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import packing
 import qmd
 import sft
 from dataset.prepare_data import row_of
 from dataset.schema import SchemaError, load_examples
+from evaluation import read_results
 from recipe import RecipeError, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,6 +93,8 @@ def test_too_long_an_example_is_named(qwen3_tokenizer) -> None:
 
 
 QUICK = [
+    "evaluation.queries=2",
+    "evaluation.seeds=[1]",
     "training.batch_size=2",
     "training.gradient_accumulation=1",
     "training.epochs=1",
@@ -150,6 +154,129 @@ def test_the_production_recipe_trains_on_cpu_with_another_base(undisturbed: Path
     assert (adapter["r"], adapter["lora_alpha"]) == (16, 32)
     PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_qwen3), undisturbed)
     assert AutoTokenizer.from_pretrained(undisturbed).eos_token == qmd.TURN_END
+    results = read_results(undisturbed / "eval_results.json")
+    assert results["settings"]["queries"] == 2
+    assert (
+        results["settings"]["training_data"]
+        == json.loads((undisturbed / "run.json").read_text())["identity"]["data"][:16]
+    )
+
+
+def test_a_finished_run_is_not_trained_again(undisturbed: Path, tiny_qwen3: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(undisturbed, output)
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    again = run(tiny_qwen3, output, *EVERY_STEP)
+    assert again.returncode == 0, again.stderr
+    assert "nothing to train" in again.stdout
+    assert f"uv run convert_gguf.py {output}" in again.stdout
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    other = run(tiny_qwen3, output, "--set", "lora.r=4")
+    assert other.returncode == 2
+    assert "holds a finished run of another recipe or other data" in other.stderr
+
+
+def test_an_evaluation_that_was_cut_short_is_made_up_for(undisturbed: Path, tiny_qwen3: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(undisturbed, output)
+    expected = read_results(output / "eval_results.json")
+    (output / "eval_results.json").unlink()
+    done = run(tiny_qwen3, output, *EVERY_STEP)
+    assert done.returncode == 0, done.stderr
+    found = read_results(output / "eval_results.json")
+    assert [row["text"] for row in found["expansions"]] == [row["text"] for row in expected["expansions"]]
+
+
+def test_two_processes_train_as_one_with_batches_of_twice_the_size(tiny_qwen3: Path, tmp_path: Path) -> None:
+    settings = [f"model.base={tiny_qwen3}", *QUICK, "evaluation.queries=0"]
+    overrides = [part for value in settings for part in ("--set", value)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    both = subprocess.run(
+        [*torchrun, "train.py", "sft", *overrides, "--limit", "12", "--output", str(tmp_path / "two"), *EVERY_STEP],
+        cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert both.returncode == 0, both.stderr
+    assert both.stdout.count("the adapter is in") == 1
+    one = run(tiny_qwen3, tmp_path / "one", "--set", "training.batch_size=4", "--set", "evaluation.queries=0")
+    assert one.returncode == 0, one.stderr
+    expected = [(row["step"], row["loss"]) for row in metrics(tmp_path / "one") if "loss" in row]
+    assert len(expected) == 3
+    assert [(row["step"], row["loss"]) for row in metrics(tmp_path / "two") if "loss" in row] == [
+        (step, pytest.approx(loss, rel=1e-4)) for step, loss in expected
+    ]
+
+
+def test_the_tracker_of_the_recipe_gets_the_metrics(tiny_qwen3: Path, tmp_path: Path) -> None:
+    more = ("--set", "evaluation.queries=0", "--set", 'training.report_to=["tensorboard"]')
+    done = run(tiny_qwen3, tmp_path / "run", *more)
+    assert done.returncode == 0, done.stderr
+    (events,) = (tmp_path / "run").rglob("events.out.tfevents.*")
+    assert b"train/loss" in events.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("tracker", "says"), [("nothing", "nothing is not supported"), ("comet_ml", "uv run --with comet_ml train.py")]
+)
+def test_a_tracker_that_is_not_there_is_one_line(tracker: str, says: str, tiny_qwen3: Path, tmp_path: Path) -> None:
+    done = run(tiny_qwen3, tmp_path / "run", "--set", f'training.report_to=["{tracker}"]')
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+# --- Packing -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", ["tiny_qwen3", "tiny_llama"])
+def test_a_packed_batch_has_the_loss_and_gradients_of_a_padded_one(base: str, request: pytest.FixtureRequest) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = request.getfixturevalue(base)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    examples = [
+        sft.encode(row_of(example, plain_share=0.3), tokenizer, 1024) for example in load_examples(ROOT / "data")[::200]
+    ]
+    longest = max(len(example["input_ids"]) for example in examples)
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa")
+    padded = model(
+        input_ids=torch.tensor([e["input_ids"] + [0] * (longest - len(e["input_ids"])) for e in examples]),
+        attention_mask=torch.tensor(
+            [[1] * len(e["labels"]) + [0] * (longest - len(e["labels"])) for e in examples]
+        ),
+        labels=torch.tensor([e["labels"] + [-100] * (longest - len(e["labels"])) for e in examples]),
+    )  # fmt: skip
+    padded.loss.backward()
+    expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    model.set_attn_implementation(packing.PACKED)
+    row = packing.pack(examples)
+    assert row["input_ids"].shape[1] < sum(len(example["input_ids"]) for example in examples)
+    labels = row.pop("labels")[0]
+    logits = model(**row, use_cache=False).logits[0]
+    loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100)
+    assert loss.item() == pytest.approx(padded.loss.item(), rel=1e-5)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter.grad, expected[name], atol=1e-6), name
+
+
+def test_only_models_of_full_attention_are_packed(tiny_qwen3: Path, tiny_llama: Path, tiny_lfm2: Path) -> None:
+    from transformers import AutoConfig
+
+    found = [packing.can_pack(AutoConfig.from_pretrained(folder)) for folder in (tiny_qwen3, tiny_llama, tiny_lfm2)]
+    assert found == [True, True, False]
+
+
+def test_other_models_train_on_padded_batches(tiny_lfm2: Path, tmp_path: Path) -> None:
+    targets = 'lora.targets=["in_proj","out_proj","q_proj","k_proj","v_proj","w1","w2","w3"]'
+    done = run(tiny_lfm2, tmp_path / "run", "--set", targets, "--set", "evaluation.queries=0")
+    assert done.returncode == 0, done.stderr
+    assert "sdpa attention" in done.stdout
+    losses = [row["loss"] for row in metrics(tmp_path / "run") if "loss" in row]
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize(("signal", "code"), [("SIGKILL", -9), ("SIGTERM", 1)])
@@ -202,6 +329,7 @@ def test_the_big_model_is_refused_on_cpu(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "configs/sft-smollm2.yaml" in done.stderr
+    assert "hf jobs uv run jobs/sft.py" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -12,7 +12,7 @@ from evaluation import spread
 from expand import LlamaExpander
 from tests.e2e.conftest import HERE, ROOT, Index, Install, run
 
-QUERIES = [query.query for query in spread(load_queries(ROOT / "evals" / "queries.txt"), 40)]
+QUERIES = [query.text for query in spread(load_queries(ROOT / "evals" / "queries.txt"), 40)]
 
 # The note in evals/notes/ that each of these queries is after.
 ANSWERS = {
