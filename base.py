@@ -84,13 +84,13 @@ def base_folder(base: str) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
     try:
-        with _no_progress(), redirect_stderr(StringIO()):  # transformers' bar for this one can't be switched off
+        with no_progress(), redirect_stderr(StringIO()):  # transformers' bar for this one can't be switched off
             read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
         # The weights are dequantised, but transformers takes the model for a quantised one and refuses to save it.
         del read.config.quantization_config
         model = AutoModelForCausalLM.from_config(read.config, dtype="float32")
         model.load_state_dict(read.state_dict())
-        with _no_progress():
+        with no_progress():
             model.save_pretrained(building)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(building)
         try:
@@ -104,7 +104,7 @@ def base_folder(base: str) -> Path:
 
 
 @contextmanager
-def _no_progress() -> Iterator[None]:
+def no_progress() -> Iterator[None]:
     """Keep transformers' own progress bars off the terminal."""
     from transformers.utils import logging
 
@@ -160,7 +160,7 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
 
     place, more = _place(base, revision)
     try:
-        with _no_progress():
+        with no_progress():
             return AutoModelForCausalLM.from_pretrained(
                 place, dtype=hardware.dtype, attn_implementation=hardware.attention, use_safetensors=True, **more
             )

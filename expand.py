@@ -424,7 +424,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--plain", action="store_true", help="the prompt without the system turn that QMD serves")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()  # options may stand between model and query
     if len(args.words) > 2:
         parser.error("wants a query, or a model and a query: put a query of several words in quotes")
     if args.max_tokens < 1:

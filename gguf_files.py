@@ -74,7 +74,8 @@ def make(model: str, adapters: Sequence[str], revision: str | None, quants: Sequ
     for adapter in adapters:
         merged = base.merge_adapter(merged, adapter)
     _check_room(merged.num_parameters(), quants, folder)
-    merged.save_pretrained(folder / "merged")
+    with base.no_progress():
+        merged.save_pretrained(folder / "merged")
     tokenizer.save_pretrained(folder / "merged")
     del merged
     _convert(folder / "merged", _place(folder, F16))
@@ -152,11 +153,10 @@ def check(folder: Path, quants: Sequence[str], queries: int, tolerance: float) -
     reports = []
     for quantisation in (F16, *quants):
         path = _place(folder, quantisation)
-        check_metadata(path, truth)
+        expander = LlamaExpander(path)
+        check_metadata(expander, truth)
         same = _same_tokens(path, sequences, chosen)
-        results = evaluation.evaluate(
-            expander := LlamaExpander(path), asked, evaluation.Settings.of(expander, asked, "qmd", CHECK_SEEDS)
-        )
+        results = evaluation.evaluate(expander, asked, evaluation.Settings.of(expander, asked, "qmd", CHECK_SEEDS))
         rows = results["expansions"]
         reports.append(
             FileReport(
@@ -191,21 +191,18 @@ def _passes(reports: Sequence[FileReport], tolerance: float) -> bool:
     return not failures
 
 
-def check_metadata(path: Path, truth: TransformersExpander) -> None:
+def check_metadata(expander: LlamaExpander, truth: TransformersExpander) -> None:
     """Raise ConversionError unless the file has the prompt's tokens, its end of turn and a chat template."""
-    llama = open_llama(path, vocab_only=True)
-    end = truth.tokenizer.convert_tokens_to_ids(qmd.TURN_END)
-    if llama.token_eos() != end:
+    llama, name = expander.llama, Path(expander.name).name
+    if llama.token_eos() != truth.end:
         raise ConversionError(
-            f"{path.name}: generation ends at token {llama.token_eos()}, not at {qmd.TURN_END} ({end})"
+            f"{name}: generation ends at token {llama.token_eos()}, not at {qmd.TURN_END} ({truth.end})"
         )
     if qmd.TURN_START not in llama.metadata.get("tokenizer.chat_template", ""):
-        raise ConversionError(f"{path.name}: has no ChatML template")
+        raise ConversionError(f"{name}: has no ChatML template")
     for query in ("auth config", "怎么取消 Netflix 订阅", "c++ std::move -car"):
-        prompt = qmd.chatml_prompt(query)
-        tokens = llama.tokenize(prompt.encode(), add_bos=False, special=True)
-        if tokens != truth.prompt_tokens(query):
-            raise ConversionError(f"{path.name}: reads the prompt of {query!r} as other tokens than transformers")
+        if expander.prompt_tokens(query) != truth.prompt_tokens(query):
+            raise ConversionError(f"{name}: reads the prompt of {query!r} as other tokens than transformers")
 
 
 def _greedy_sequences(truth: TransformersExpander, queries: Sequence[str]) -> list[tuple[list[int], int]]:

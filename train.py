@@ -42,7 +42,6 @@ Exit code 2 for bad input, 1 for a failed or interrupted run.
 
 import argparse
 import sys
-import warnings
 from pathlib import Path
 
 from dataset import console
@@ -73,8 +72,6 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Train, or say what would be trained."""
     args = parse_arguments()
-    # What libraries announce to each other's developers is none of the user's business.
-    warnings.simplefilter("ignore", FutureWarning)
     output = args.output or ROOT / "outputs" / args.config.stem
     try:
         recipe = load_recipe(args.config, args.set)

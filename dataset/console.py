@@ -1,7 +1,8 @@
-"""How the data tools talk to people: progress on stderr, tables on stdout, one line for what went wrong."""
+"""How the commands talk to people: progress on stderr, tables on stdout, one line for what went wrong."""
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -43,6 +44,8 @@ def tracked(items: Iterable[Item], what: str, total: int | None = None) -> Itera
 
 def run(main: Callable[[], int]) -> None:
     """Run a command's `main` and exit with its code; a closed pipe, Ctrl-C and a full disk end it without traceback."""
+    # What libraries announce to each other's developers is none of the user's business.
+    warnings.simplefilter("ignore", FutureWarning)
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:

@@ -106,7 +106,7 @@ def run(base: Path, output: Path, *more: str, before: str = "") -> subprocess.Co
     """Run `train.py sft` with configs/sft.yaml and another base; `before` is Python to run first."""
     settings = [part for value in (f"model.base={base}", *QUICK) for part in ("--set", value)]
     arguments = ["sft", *settings, "--limit", "12", "--output", str(output), *more]
-    command = [sys.executable, "-c", f"{before}\nimport train, sys; sys.exit(train.main())"]
+    command = [sys.executable, "-c", f"{before}\nimport train; train.console.run(train.main)"]
     env = {**os.environ, "HF_HUB_OFFLINE": "1"}
     return subprocess.run([*command, *arguments], cwd=ROOT, env=env, capture_output=True, text=True)
 
