@@ -17,6 +17,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import qmd
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -141,6 +143,18 @@ def load_tokenizer(
         return AutoTokenizer.from_pretrained(place, local_files_only=local_files_only, **more)
     except (OSError, ValueError) as error:
         raise _explained(base, error) from None
+
+
+def prompt_tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
+    """The token ids of a `qmd.chatml_prompt`, in training and in use.
+
+    QMD sets the BOS token before the prompt that it serves (`qmd.bos_first`; Qwen's tokenizers have none). Elsewhere,
+    so before a prompt without its system turn, the tokenizer's own settings decide.
+    """
+    if qmd.SYSTEM_PROMPT not in prompt:
+        return tokenizer(prompt).input_ids
+    bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return bos + tokenizer(prompt, add_special_tokens=False).input_ids
 
 
 def load_config(base: str, revision: str | None = None, *, local_files_only: bool = False) -> "PretrainedConfig":

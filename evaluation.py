@@ -7,8 +7,8 @@ The results file is one JSON object:
                   (their number and hash), prompt, decoding, grammar, seeds, versions of QMD and of the reward
     summary       the figures of `summarize` over everything, and under "categories" for each category
     speed         p50 and p95 of seconds and tokens an expansion
-    expansions    for each query and seed: query, category, seed, text, tokens, seconds, finished, score (percentage),
-                  breakdown (points a section), deductions, kept, dropped, duplicates (numbers of lines)
+    expansions    for each query and seed: query, category, seed, text, tokens, seconds, finished, valid, score
+                  (percentage), breakdown (points a section), deductions, kept, dropped, duplicates (numbers of lines)
 """
 
 import hashlib
@@ -118,6 +118,7 @@ def judge(query: EvalQuery, seed: int, generation: Generation) -> dict[str, Any]
         "tokens": generation.tokens,
         "seconds": round(generation.seconds, 3),
         "finished": generation.finished,
+        "valid": reward.valid_format(query.text, generation.text),
         "score": detail["percentage"],
         "breakdown": {section: detail[section] for section in reward.POINTS},
         "deductions": detail["deductions"],
@@ -200,15 +201,14 @@ def _percentiles(values: list[float]) -> tuple[float, float]:
 def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean score and ratings; shares of expansions of valid format and of runaways; lines kept, dropped, duplicated.
 
-    The format is valid when the section "format" of the score is full: every line typed, in order, not too many. A
-    runaway was stopped by the token limit.
+    `reward.valid_format` says which format is valid. A runaway was stopped by the token limit.
     """
     lines = sum(row["kept"] + row["dropped"] for row in rows)
     return {
         "expansions": len(rows),
         "score": round(mean(row["score"] for row in rows), 2),
         "ratings": {name: sum(reward.rating(row["score"]) == name for row in rows) for _, name in reward.RATINGS},
-        "valid_format": round(mean(row["breakdown"]["format"] >= reward.POINTS["format"] for row in rows), 4),
+        "valid_format": round(mean(row["valid"] for row in rows), 4),
         "runaway": round(mean(not row["finished"] for row in rows), 4),
         "lines": lines,
         "dropped": round(sum(row["dropped"] for row in rows) / max(1, lines), 4),

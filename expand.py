@@ -153,7 +153,7 @@ class TransformersExpander(Expander):
 
     def prompt_tokens(self, query: str) -> list[int]:
         """See Expander."""
-        return self.tokenizer(qmd.chatml_prompt(query, system=self.system), add_special_tokens=False).input_ids
+        return base.prompt_tokens(self.tokenizer, qmd.chatml_prompt(query, system=self.system))
 
     def generate(
         self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0, max_tokens: int | None = None
@@ -220,8 +220,11 @@ class LlamaExpander(Expander):
 
     def prompt_tokens(self, query: str) -> list[int]:
         """See Expander."""
-        prompt = qmd.chatml_prompt(query, system=self.system)
-        return self.llama.tokenize(prompt.encode(), add_bos=False, special=True)
+        prompt = qmd.chatml_prompt(query, system=self.system).encode()
+        if not self.system:
+            return self.llama.tokenize(prompt, add_bos=True, special=True)  # if the file says so
+        bos = [self.llama.token_bos()] if qmd.bos_first(self.llama.metadata["general.architecture"]) else []
+        return bos + self.llama.tokenize(prompt, add_bos=False, special=True)
 
     def generate(
         self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0, max_tokens: int | None = None

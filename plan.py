@@ -53,10 +53,10 @@ def prepared_rows(data: Path, output: Path, limit: int | None) -> tuple[dict[str
 def encode(row: dict[str, str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> dict[str, list[int]]:
     """Token ids of prompt, completion and end of turn; labels on the completion and the end of turn alone.
 
-    The prompt is tokenised by itself, as it is when the model is served, and without special tokens of the tokenizer's
-    own. Raises ValueError for an example of more than `max_length` tokens.
+    The prompt is tokenised by itself, as it is when the model is served. Raises ValueError for an example of more than
+    `max_length` tokens.
     """
-    prompt = tokenizer(row["prompt"], add_special_tokens=False).input_ids
+    prompt = base.prompt_tokens(tokenizer, row["prompt"])
     answer = tokenizer(row["completion"], add_special_tokens=False).input_ids
     answer.append(tokenizer.convert_tokens_to_ids(qmd.TURN_END))
     if len(prompt) + len(answer) > max_length:

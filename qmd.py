@@ -64,10 +64,19 @@ def chatml_prompt(query: str, *, system: bool = True) -> str:
     """`messages` as ChatML text, up to and with the opened assistant turn.
 
     Qwen3, SmolLM2 and LFM2 all speak it. No `<think>` block is opened: node-llama-cpp's QwenChatWrapper opens
-    none either. SmolLM2's BOS token is `<|im_start|>` itself, so tokenise this text without adding special tokens.
+    none either. Tokenise this text without adding special tokens, and see `bos_first`.
     """
     turns = [f"{TURN_START}{m['role']}\n{m['content']}{TURN_END}\n" for m in messages(query, system=system)]
     return "".join(turns) + f"{TURN_START}assistant\n"
+
+
+def bos_first(architecture: str) -> bool:
+    """Whether QMD sets the model's BOS token before `chatml_prompt`; `architecture` is a GGUF's `general.architecture`.
+
+    node-llama-cpp's ChatMLChatWrapper does, whatever the file's `add_bos_token` says, so that SmolLM2, whose BOS is
+    `<|im_start|>`, reads that token twice. Its QwenChatWrapper, which it takes for Qwen's architectures, does not.
+    """
+    return not architecture.startswith("qwen")
 
 
 # What a chat template or a tokenizer of these models reads as its own: never part of a query or of an expansion.

@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +275,24 @@ def parse_expansion(expansion: str) -> dict[str, list[str]]:
     """The texts of an expansion by type, and under "invalid" the lines that have none."""
     lines, other = qmd.parse(expansion)
     return {**{kind: [line.text for line in lines if line.type == kind] for kind in qmd.LINE_TYPES}, "invalid": other}
+
+
+def valid_format(query: str, expansion: str) -> bool:
+    """Whether an expansion has the form asked for: each line typed, the hyde first, no type with too few or too many.
+
+    Without `/only:` that is at most one hyde, and one to three lex and vec lines each.
+    """
+    lines, other = qmd.parse(expansion)
+    only = read_query(query).only
+    counts = Counter(line.type for line in lines)
+    needed = {only} if only else {"lex", "vec"}
+    allowed = needed if only else set(qmd.LINE_TYPES)
+    return (
+        not other
+        and needed <= counts.keys() <= allowed
+        and all(count <= LIMITS[kind] for kind, count in counts.items())
+        and ("hyde" not in counts or lines[0].type == "hyde")
+    )
 
 
 def extract_named_entities(query: str) -> list[str]:

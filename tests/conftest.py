@@ -81,6 +81,12 @@ def smollm2_tokenizer():
     return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
 
 
+def served_tokens(tokenizer, query: str) -> list[int]:
+    """What QMD serves: the chat template's own tokens, behind the BOS token where the model has one."""
+    templated = tokenizer.apply_chat_template(qmd.messages(query), add_generation_prompt=True)["input_ids"]
+    return ([] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]) + templated
+
+
 def tiny_model(folder: Path, architecture: str, tokenizer) -> Path:
     """A random model of a few million parameters, whose rows llama.cpp can quantise, with a real tokenizer."""
     import torch

@@ -69,7 +69,7 @@ def test_counts_are_what_qmd_does_with_the_lines() -> None:
     assert summary["dropped"] == pytest.approx(2 / 14, abs=1e-4)
     assert summary["duplicates"] == pytest.approx(2 / 14, abs=1e-4)
     assert summary["runaway"] == pytest.approx(2 / 6, abs=1e-4)
-    assert summary["valid_format"] < 1
+    assert summary["valid_format"] == pytest.approx(2 / 6, abs=1e-4)
     assert summary["categories"]["home"]["valid_format"] == 1
     assert summary["categories"]["home"]["score"] == pytest.approx(rows["sourdough starter"]["score"], abs=0.01)
     assert rows["sourdough starter"]["score"] > rows["auth config"]["score"]

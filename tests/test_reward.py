@@ -323,6 +323,27 @@ def test_parse_expansion() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "expansion", "valid"),
+    [
+        ("tls cert", "hyde: h\nlex: l\nvec: v\n", True),
+        ("tls cert", "lex: a\nvec: d\nlex: b\nlex: c\nvec: e\nvec: f", True),
+        ("tls cert", "lex: l\nhyde: h\nvec: v", False),
+        ("tls cert", "hyde: h\nhyde: i\nlex: l\nvec: v", False),
+        ("tls cert", "hyde: h\nlex: l", False),
+        ("tls cert", "hyde: h\nvec: v", False),
+        ("tls cert", "lex: a\nlex: b\nlex: c\nlex: d\nvec: v", False),
+        ("tls cert", "lex: l\nvec: v\nSure!", False),
+        ("tls cert", "", False),
+        ("tls cert /only:vec", "vec: v", True),
+        ("tls cert /only:vec", "lex: l\nvec: v", False),
+        ("tls cert /only:hyde", "hyde: h\nhyde: i", False),
+    ],
+)
+def test_valid_format(query: str, expansion: str, valid: bool) -> None:
+    assert reward.valid_format(query, expansion) is valid
+
+
+@pytest.mark.parametrize(
     ("score", "name"),
     [
         (100, "Excellent"),
