@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 DEFAULT_MODEL = ROOT / "models" / "smollm2"
-BATCH_SIZE = 16
+BATCH_SIZE = 32  # queries expanded side by side
 STYLES = {"hyde": "magenta", "lex": "green", "vec": "cyan"}
 
 Decoding = Literal["qmd", "greedy"]
@@ -174,34 +174,41 @@ class TransformersExpander(Expander):
                 yield index, Generation(text, len(said) + finished, seconds, finished)
 
     def _generate(self, prompts: list[list[int]], seeds: list[int] | None, max_tokens: int) -> list[list[int]]:
+        """Answers up to and with the end of turn.
+
+        A finished one leaves the batch, where `generate` would carry it to the end of the longest.
+        """
         import torch
-        from transformers import GenerationConfig, LogitsProcessor
+        from transformers import DynamicCache
 
-        class Sampled(LogitsProcessor):
-            """Leaves one token to choose: the drawn one, so that greedy decoding takes it."""
-
-            def __init__(self) -> None:
-                self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-                drawn = sample_as_qmd(scores, self.generators)
-                return torch.full_like(scores, -torch.inf).scatter(-1, drawn[:, None], 0)
-
+        device = self.model.device
         longest = max(map(len, prompts))
-        pad = [[self.end] * (longest - len(prompt)) for prompt in prompts]
-        ids = torch.tensor([left + prompt for left, prompt in zip(pad, prompts, strict=True)])
-        mask = torch.tensor([[0] * len(left) + [1] * (longest - len(left)) for left in pad])
+        pad = [longest - len(prompt) for prompt in prompts]
+        padded = [[self.end] * left + prompt for left, prompt in zip(pad, prompts, strict=True)]
+        ids = torch.tensor(padded, device=device)
+        mask = torch.tensor([[0] * left + [1] * (longest - left) for left in pad], device=device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds] if seeds else []
+        cache = DynamicCache(config=self.model.config)
+        answers: list[list[int]] = [[] for _ in prompts]
+        rows = list(range(len(prompts)))  # the prompts whose answers are not finished
         with torch.inference_mode():
-            output = self.model.generate(
-                ids.to(self.model.device),
-                attention_mask=mask.to(self.model.device),
-                # A model's own generation_config may hold penalties and sampling that QMD does not use.
-                generation_config=GenerationConfig(
-                    max_new_tokens=max_tokens, do_sample=False, eos_token_id=self.end, pad_token_id=self.end
-                ),
-                logits_processor=[Sampled()] if seeds else [],
-            )
-        return output[:, longest:].tolist()
+            while rows:
+                scores = self.model(
+                    ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
+                ).logits[:, -1]
+                drawn = sample_as_qmd(scores, [generators[row] for row in rows]) if generators else scores.argmax(-1)
+                for row, token in zip(rows, drawn.tolist(), strict=True):
+                    answers[row].append(token)
+                going = [answers[row][-1] != self.end and len(answers[row]) < max_tokens for row in rows]
+                kept = torch.tensor(going, device=device).nonzero().squeeze(1)
+                if len(kept) < len(rows):
+                    cache.reorder_cache(kept)
+                    rows = [row for row, goes in zip(rows, going, strict=True) if goes]
+                ids = drawn[kept, None]
+                mask = torch.cat([mask[kept], mask.new_ones(len(rows), 1)], dim=1)
+                positions = positions[kept, -1:] + 1
+        return answers
 
 
 class LlamaExpander(Expander):

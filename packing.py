@@ -80,21 +80,11 @@ def packed_attention(
     anything wrong.
     """
     outputs = []
-    start = 0
-    for places, shared in branches:
-        own = len(places) - shared
-        mask = torch.ones(own, len(places), dtype=torch.bool, device=query.device).tril(shared)
-        outputs.append(
-            sdpa_attention_forward(
-                module,
-                query[:, :, start : start + own],
-                key[:, :, places],
-                value[:, :, places],
-                mask[None, None],
-                **kwargs,
-            )[0]
-        )
-        start += own
+    own_queries = query.split([len(places) - shared for places, shared in branches], dim=2)
+    for (places, shared), own in zip(branches, own_queries, strict=True):
+        mask = torch.ones(own.shape[2], len(places), dtype=torch.bool, device=query.device).tril(shared)
+        held = (own, key[:, :, places], value[:, :, places])
+        outputs.append(sdpa_attention_forward(module, *held, mask[None, None], **kwargs)[0])
     return torch.cat(outputs, dim=1), None
 
 

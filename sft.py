@@ -43,7 +43,7 @@ def _hardware(recipe: Recipe) -> base.Hardware:
             f"{recipe.model.base} {NEEDS_GPU}, and there is none here: train the small model with "
             "--config configs/sft-smollm2.yaml, or this one in the cloud with hf jobs uv run jobs/sft.py"
         )
-    hardware = base.choose_hardware(device, training.dtype, training.attention)
+    hardware = base.choose_hardware(device, training.dtype, training.attention, training=True)
     if training.attention == "auto":
         from packing import PACKED, can_pack
 

@@ -4,14 +4,16 @@
 
 Each round trains each of the three, from the same base, on the same examples for one epoch. Both trainers see the same
 batches in the same order, so that their losses can be compared; the plain one has TRL's defaults but for fp32 and no
-gradient checkpointing. The bare loop pads batches of equal length, scores the completions alone, and neither optimises
-nor logs. Exit code 1 if this trainer is less than twice as fast as the plain one or below 80% of the bare loop.
+gradient checkpointing. The bare loop has this trainer's dtype, pads batches of similar length, scores the completions
+alone, and neither optimises nor logs. Exit code 1 if this trainer is less than twice as fast as the plain one or below
+80% of the bare loop.
 """
 
 import argparse
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -96,8 +98,10 @@ def plain(recipe: Recipe, rows: list[dict[str, str]], folder: str) -> Stopwatch:
 def bare(recipe: Recipe, rows: list[dict[str, str]]) -> float:
     """Seconds of forward and backward passes alone, over padded batches of similar length."""
     tokenizer = base.load_tokenizer(recipe.model.base)
-    model = base.load_model(recipe.model.base, None, base.Hardware("cpu", "float32", "sdpa"))
+    hardware = replace(sft._hardware(recipe), attention="sdpa")
+    model = base.load_model(recipe.model.base, None, hardware)
     model = get_peft_model(model, plan.lora_config(recipe)).train()
+    half = torch.autocast("cpu", torch.bfloat16, enabled=hardware.dtype == "bfloat16")
     data = [plan.encode(row, tokenizer, recipe.training.max_length) for row in rows]
     data.sort(key=lambda example: len(example["input_ids"]))
     size = recipe.training.batch_size
@@ -110,8 +114,9 @@ def bare(recipe: Recipe, rows: list[dict[str, str]]) -> float:
         labels = torch.tensor([[-100] * (longest - len(e["labels"])) + e["labels"] for e in batch])
         mask = torch.tensor([[0] * (longest - len(e["labels"])) + [1] * len(e["labels"]) for e in batch])
         begun = time.perf_counter()
-        logits = model(ids, attention_mask=mask, logits_to_keep=answer + 1, use_cache=False).logits[:, :-1]
-        loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels[:, -answer:])
+        with half:
+            logits = model(ids, attention_mask=mask, logits_to_keep=answer + 1, use_cache=False).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), labels[:, -answer:])
         loss.backward()
         seconds += time.perf_counter() - begun
         model.zero_grad()
@@ -131,7 +136,8 @@ def main() -> int:
     encoded = [plan.encode(row, tokenizer, recipe.training.max_length) for row in rows]
     trained = sum(label != -100 for example in encoded for label in example["labels"])
     tokens = sum(len(example["input_ids"]) for example in encoded)
-    print(f"{len(rows)} examples, {tokens:,} tokens, {trained:,} of them trained; {torch.get_num_threads()} threads")
+    print(f"{len(rows)} examples, {tokens:,} tokens, {trained:,} of them trained; {torch.get_num_threads()} threads; "
+          f"{sft._hardware(recipe)}")  # fmt: skip
     seconds: dict[str, list[float]] = {"plain": [], "ours": [], "bare": []}
     losses = {}
     for number in range(args.rounds):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -158,6 +159,22 @@ def test_an_adapter_is_merged_into_its_base(tiny_qwen3: Path, tmp_path: Path) ->
         assert not torch.allclose(loaded.model(ids).logits, untuned.model(ids).logits, atol=1e-2)
 
 
+def test_a_hub_id_is_loaded_at_its_revision(
+    tiny_qwen3: Path, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The hub's own client finds what an earlier download left in its cache.
+    repository = tmp_path / "models--somebody--tiny"
+    (repository / "refs").mkdir(parents=True)
+    for branch, commit, model in (("main", "a" * 40, tiny_qwen3), ("llama", "b" * 40, tiny_llama)):
+        (repository / "refs" / branch).write_text(commit)
+        shutil.copytree(model, repository / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert load_expander("somebody/tiny").model.config.model_type == "qwen3"
+    assert load_expander("somebody/tiny", revision="llama").model.config.model_type == "llama"
+    with pytest.raises(base.LoadError, match="somebody/tiny: cannot be loaded"):
+        load_expander("somebody/tiny", revision="nowhere")
+
+
 # --- The command ---------------------------------------------------------------------------------------
 
 
@@ -174,7 +191,7 @@ def test_samples_as_json_of_queries_from_standard_input(tiny_llama: Path) -> Non
     assert {(row["query"], row["seed"]) for row in rows} == {
         (q, s) for q in ("auth config", "sourdough") for s in (0, 1)
     }
-    assert all(row["score"] == 0 and not row["finished"] for row in rows)
+    assert all(row["score"] == 0 and row["finished"] == (row["tokens"] < qmd.SAMPLING.max_tokens) for row in rows)
     assert done.stderr == ""
 
 

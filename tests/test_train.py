@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import base
 import packing
 import qmd
 import sft
@@ -101,6 +102,7 @@ QUICK = [
     "training.gradient_accumulation=1",
     "training.epochs=1",
     "training.learning_rate=1e-2",
+    "training.dtype=float32",  # so that losses can be compared to the fourth digit
 ]
 
 
@@ -162,6 +164,32 @@ def test_the_production_recipe_trains_on_cpu_with_another_base(undisturbed: Path
         results["settings"]["training_data"]
         == json.loads((undisturbed / "run.json").read_text())["identity"]["data"][:16]
     )
+
+
+def test_bfloat16_learns_as_float32_does(undisturbed: Path, tiny_qwen3: Path, tmp_path: Path) -> None:
+    done = run(tiny_qwen3, tmp_path / "run", "--set", "training.dtype=bfloat16", "--set", "evaluation.queries=0")
+    assert done.returncode == 0, done.stderr
+    assert "cpu, bfloat16, packed attention" in done.stdout
+    losses = [[row["loss"] for row in metrics(folder) if "loss" in row] for folder in (undisturbed, tmp_path / "run")]
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("device", "capable", "training", "dtype"),
+    [
+        ("cpu", {"avx512_bf16": True}, True, "bfloat16"),
+        ("cpu", {"amx_bf16": True}, True, "bfloat16"),
+        ("cpu", {"avx2": True}, True, "float32"),
+        ("cpu", {"amx_bf16": True}, False, "float32"),
+        ("mps", {}, False, "bfloat16"),
+    ],
+)
+def test_the_dtype_is_the_hardwares(
+    device: str, capable: dict[str, bool], training: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capable)
+    assert base.choose_hardware(device, training=training).dtype == dtype
+    assert base.choose_hardware(device, "float16", "eager", training=training).dtype == "float16"
 
 
 def test_a_finished_run_is_not_trained_again(undisturbed: Path, tiny_qwen3: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 // Loaded into every node process of QMD's (node --import). Where QMD runs a model it gets QMD's own node-llama-cpp with
 // two changes: one thread (its default of at least four spinning ones stalls for minutes on two cores), and a seed that
-// hangs on the prompt alone (QMD's comes from the clock). Everything else that QMD asks for passes through and is written
-// down in globalThis.qmdSessions.
+// hangs on the prompt alone (QMD's comes from the clock). QMD_E2E_TOKENS, if set, ends answers sooner. Everything else
+// that QMD asks for passes through and is written down in globalThis.qmdSessions.
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { crc32 } from "node:zlib";
@@ -30,6 +30,7 @@ if (/[\\/](qmd\.js|expand\.mjs)$/.test(process.argv[1] ?? "")) {
       const answer = [];
       const meta = await super.promptWithMeta(prompt, {
         ...options,
+        maxTokens: Number(process.env.QMD_E2E_TOKENS ?? options.maxTokens),
         seed: crc32(prompt),
         onToken: (tokens) => answer.push(...tokens),
       });

@@ -1,6 +1,7 @@
 """The model in the real QMD: the prompt it is asked, what it answers, what QMD finds with that."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +37,16 @@ class Expansion:
     session: dict
 
 
+def expanded(queries: list[str], install: Install, environment: dict[str, str], folder: Path) -> list[Expansion]:
+    (folder / "queries.json").write_text(json.dumps(queries), encoding="utf-8")
+    names = [folder / name for name in ("queries.json", "result.json", "expansions.sqlite")]
+    run([install.node, HERE / "expand.mjs", *names], env=environment)
+    return [Expansion(**row) for row in json.loads((folder / "result.json").read_text(encoding="utf-8"))]
+
+
 @pytest.fixture(scope="module")
 def expansions(qmd_install: Install, model_environment: dict[str, str], tmp_path_factory) -> list[Expansion]:
-    folder = tmp_path_factory.mktemp("expansions")
-    (folder / "queries.json").write_text(json.dumps(QUERIES), encoding="utf-8")
-    names = [folder / name for name in ("queries.json", "result.json", "expansions.sqlite")]
-    run([qmd_install.node, HERE / "expand.mjs", *names], env=model_environment)
-    return [Expansion(**row) for row in json.loads((folder / "result.json").read_text(encoding="utf-8"))]
+    return expanded(QUERIES, qmd_install, model_environment, tmp_path_factory.mktemp("expansions"))
 
 
 def test_the_prompt_is_ours_to_the_token(expansions: list[Expansion], smollm2_q8: Path) -> None:
@@ -56,6 +60,19 @@ def test_the_prompt_is_ours_to_the_token(expansions: list[Expansion], smollm2_q8
         assert session["tokens"][: len(prompt)] == prompt
         # Nothing stands between the prompt and the answer.
         assert session["tokens"][len(prompt) :][:20] == session["answer"][:20]
+
+
+def test_qwen3_is_asked_our_prompt_too(
+    qmd_install: Install, model_environment: dict[str, str], tiny_qwen3: Path, tmp_path: Path
+) -> None:
+    command = ["convert_gguf.py", tiny_qwen3, "--quants", "q8_0", "--check", "1", "--output", tmp_path / "tiny"]
+    run([sys.executable, *command], cwd=ROOT)
+    model = tmp_path / "tiny" / "tiny-q8_0.gguf"
+    environment = {**model_environment, "QMD_GENERATE_MODEL": str(model), "QMD_E2E_TOKENS": "3"}
+    (found,) = expanded(["auth config"], qmd_install, environment, tmp_path)
+    prompt = LlamaExpander(model).prompt_tokens("auth config")
+    assert found.session["tokens"][: len(prompt)] == prompt
+    assert found.session["tokens"][len(prompt) :][:2] == found.session["answer"][:2]
 
 
 def test_qmd_decodes_as_we_do(expansions: list[Expansion]) -> None:
