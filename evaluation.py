@@ -24,7 +24,7 @@ import qmd
 import reward
 from dataset.console import console_for_tables, tracked
 from dataset.schema import EvalQuery
-from expand import Expander, Generation
+from expander import Expander, Generation
 
 FORMAT = 1
 SEEDS = (1, 2, 3)

@@ -9,12 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 import base
 import evaluation
 import qmd
 from dataset.console import console_for_tables
 from dataset.schema import load_queries
-from expand import LlamaExpander, TransformersExpander, open_llama
+from expander import TransformersExpander
+from llama import LlamaExpander, open_llama
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,10 +73,10 @@ def _place(folder: Path, quantisation: str) -> Path:
 
 def make(model: str, adapters: Sequence[str], revision: str | None, quants: Sequence[str], folder: Path) -> None:
     """Write merged/, f16.gguf and the quantisations into `folder`. Raises LoadError, ConversionError."""
+    _check_room(base.count_parameters(base.find_source(model, revision)), quants, folder)
     merged, tokenizer, _ = base.load_tuned(model, revision, "cpu", stored_dtype=True)
     for adapter in adapters:
         merged = base.merge_adapter(merged, adapter)
-    _check_room(merged.num_parameters(), quants, folder)
     with base.no_progress():
         merged.save_pretrained(folder / "merged")
     tokenizer.save_pretrained(folder / "merged")
@@ -88,10 +91,10 @@ def _check_room(parameters: int, quants: Sequence[str], folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if disk > free:
         raise ConversionError(f"{folder.parent}: needs {disk / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free")
-    # The converter reads the weights again and writes them in f16, tensor by tensor; the check runs both models.
+    # The most is needed by the check: transformers' float32 weights beside the f16 file's.
     memory = parameters * 6
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else memory
-    if memory > available + parameters * 2:
+    available = psutil.virtual_memory().available
+    if memory > available:
         raise ConversionError(f"needs {memory / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are free")
 
 

@@ -12,7 +12,8 @@ import pytest
 
 import gguf_files
 import qmd
-from expand import LlamaExpander, load_expander
+from expand import load_expander
+from llama import LlamaExpander
 
 ROOT = Path(__file__).resolve().parent.parent
 

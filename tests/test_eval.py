@@ -12,7 +12,7 @@ import pytest
 import evaluation
 from dataset.schema import EvalQuery, load_queries
 from evaluation import ResultsError, Settings, evaluate, paired_difference, read_results, spread, write_results
-from expand import Decoding, Expander, Generation
+from expander import Decoding, Expander, Generation
 
 ROOT = Path(__file__).resolve().parent.parent
 QUERIES = [EvalQuery("auth config", "code"), EvalQuery("sourdough starter", "home"), EvalQuery("tls cert", "code")]

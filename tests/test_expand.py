@@ -14,7 +14,9 @@ import torch
 import base
 import expand
 import qmd
-from expand import LlamaExpander, TransformersExpander, load_expander, sample_as_qmd
+from expand import load_expander
+from expander import Generation, TransformersExpander, sample_as_qmd
+from llama import LlamaExpander
 from tests.conftest import served_tokens
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -197,7 +199,7 @@ def test_samples_as_json_of_queries_from_standard_input(tiny_llama: Path) -> Non
 
 def test_dropped_lines_are_struck_out_and_said(capsys: pytest.CaptureFixture) -> None:
     text = "hyde: Auth config lies in auth.toml.\nlex: unrelated words\nlex: auth tokens\nsomething else\n"
-    expand._show("auth config", expand.Generation(text, 30, 1.5, True))
+    expand._show("auth config", Generation(text, 30, 1.5, True))
     shown = capsys.readouterr().out
     assert "lex: unrelated words  [dropped: holds no word of the query]" in shown
     assert "something else  [dropped" in shown

@@ -10,7 +10,7 @@ import pytest
 import qmd
 from dataset.schema import load_queries
 from evaluation import spread
-from expand import LlamaExpander
+from llama import LlamaExpander
 from tests.e2e.conftest import HERE, ROOT, Index, Install, run
 
 QUERIES = [query.text for query in spread(load_queries(ROOT / "evals" / "queries.txt"), 40)]
