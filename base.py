@@ -190,7 +190,7 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
 
 @dataclass(frozen=True)
 class Source:
-    """What a model is loaded from: a base, as `load_model` takes it, and the folder of an adapter where there is one."""
+    """What a model is loaded from: a base with its revision, as `load_model` takes them, and the adapter's folder."""
 
     base: str
     revision: str | None

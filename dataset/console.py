@@ -27,9 +27,9 @@ def console_for_tables() -> "Console":
 
 
 def tracked(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Pass items on while a line on stderr shows how many, how fast and how long; silent where that is no terminal."""
+    """Pass items on while a line on stderr shows how many, how fast and how long still; silent where that is no terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -37,7 +37,7 @@ def tracked(items: Iterable[Item], what: str, total: int | None = None) -> Itera
             return Text(f"{task.speed:,.0f} a second" if task.speed else "")
 
     console = Console(stderr=True)
-    columns = (TextColumn(f"{what}: {{task.completed:,}}"), BarColumn(), Rate(), TimeElapsedColumn())
+    columns = (TextColumn(f"{what}: {{task.completed:,}}"), BarColumn(), Rate(), TimeRemainingColumn(elapsed_when_finished=True))
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         yield from progress.track(items, total=total)
 
