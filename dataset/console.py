@@ -27,7 +27,7 @@ def console_for_tables() -> "Console":
 
 
 def tracked(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Pass items on while a line on stderr shows how many, how fast and how long still; silent where that is no terminal."""
+    """Pass items on while a line on stderr shows how many, how fast, how long still; silent where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -37,7 +37,8 @@ def tracked(items: Iterable[Item], what: str, total: int | None = None) -> Itera
             return Text(f"{task.speed:,.0f} a second" if task.speed else "")
 
     console = Console(stderr=True)
-    columns = (TextColumn(f"{what}: {{task.completed:,}}"), BarColumn(), Rate(), TimeRemainingColumn(elapsed_when_finished=True))
+    left = TimeRemainingColumn(elapsed_when_finished=True)
+    columns = (TextColumn(f"{what}: {{task.completed:,}}"), BarColumn(), Rate(), left)
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         yield from progress.track(items, total=total)
 
