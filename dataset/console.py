@@ -27,7 +27,7 @@ def console_for_tables() -> "Console":
 
 
 def tracked(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Pass items on while a line on stderr shows how many, how fast, how long still; silent where that is no terminal."""
+    """Pass items on while a line on stderr shows how many, how fast, how long still; silent in a file or a pipe."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
