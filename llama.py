@@ -39,7 +39,9 @@ class LlamaExpander(Expander):
         prompt = qmd.chatml_prompt(query, system=self.system).encode()
         if not self.system:
             return self.llama.tokenize(prompt, add_bos=True, special=True)  # if the file says so
-        bos = [self.llama.token_bos()] if qmd.bos_first(self.llama.metadata["general.architecture"]) else []
+        metadata = self.llama.metadata
+        has_bos = "tokenizer.ggml.bos_token_id" in metadata and qmd.bos_first(metadata["general.architecture"])
+        bos = [self.llama.token_bos()] if has_bos else []
         return bos + self.llama.tokenize(prompt, add_bos=False, special=True)
 
     def generate(

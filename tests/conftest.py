@@ -96,7 +96,8 @@ def tiny_model(folder: Path, architecture: str, tokenizer) -> Path:
     config = AutoConfig.for_model(
         architecture, vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, head_dim=32, tie_word_embeddings=True,
-        eos_token_id=tokenizer.convert_tokens_to_ids(qmd.TURN_END), **ARCHITECTURES[architecture],
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.convert_tokens_to_ids(qmd.TURN_END),
+        **ARCHITECTURES[architecture],
     )  # fmt: skip
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

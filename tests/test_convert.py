@@ -38,7 +38,10 @@ def test_a_model_of_each_architecture(model: str, request: pytest.FixtureRequest
     ]
     reports = {row["quantisation"]: row for row in json.loads((tmp_path / "small" / "report.json").read_text())}
     assert reports["f16"]["same_tokens"] >= 0.95
-    assert reports["q4_k_m"]["megabytes"] < reports["q8_0"]["megabytes"] < reports["f16"]["megabytes"]
+    # Rows this short have no 4-bit form: llama.cpp takes a bigger one for them.
+    assert reports["q4_k_m"]["megabytes"] <= reports["q8_0"]["megabytes"] < reports["f16"]["megabytes"]
+    kinds = [LlamaExpander(tmp_path / "small" / name).llama.metadata["general.file_type"] for name in files]
+    assert kinds == ["1", "15", "7"]  # llama.cpp's numbers of f16, q4_k_m and q8_0
     expander = LlamaExpander(tmp_path / "small" / "small-q8_0.gguf")
     reference = load_expander(source)
     for query in ("auth config", "Telegram 配置信息"):
