@@ -53,7 +53,9 @@ def test_header_pins_what_the_script_imports(script: Path) -> None:
     for requirement in said["dependencies"]:
         name = re.match(r"[\w-]+", requirement).group().lower().replace("-", "_")
         declared |= IMPORT_NAMES.get(name, {name})
-    local = {path.stem for path in (ROOT / script).parent.glob("*.py")} if script.parent == Path() else set()
+    # Python puts a root script's own folder on the path: modules, and packages such as dataset/.
+    siblings = [*ROOT.glob("*.py"), *(path.parent for path in ROOT.glob("*/__init__.py"))]
+    local = {path.stem for path in siblings} if script.parent == Path() else set()
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse((ROOT / script).read_text("utf-8")))
