@@ -251,18 +251,23 @@ def by_query(results: dict[str, Any]) -> dict[str, float]:
 
 def paired_difference(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[float, float, float]:
     """Mean difference in score over the queries of both, and its 95% bootstrap interval. Raises ResultsError."""
-    import numpy
-    from scipy.stats import bootstrap
-
     for key, what in (("queries_hash", "other queries"), ("reward_version", "another version of the reward")):
         if ours["settings"][key] != theirs["settings"][key]:
             raise ResultsError(f"the results to compare with are of {what}")
     left, right = by_query(ours), by_query(theirs)
-    differences = numpy.array([left[query] - right[query] for query in left])
-    if not differences.any() or len(differences) < 2:
-        return float(differences.mean()), float(differences.mean()), float(differences.mean())
-    found = bootstrap((differences,), numpy.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
-    return float(differences.mean()), float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return mean_interval([left[query] - right[query] for query in left])
+
+
+def mean_interval(differences: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of paired differences and its 95% bootstrap interval: (mean, low, high)."""
+    import numpy
+    from scipy.stats import bootstrap
+
+    values = numpy.array(differences, dtype=float)
+    if len(values) < 2 or (values == values[0]).all():
+        return (float(values.mean()),) * 3
+    found = bootstrap((values,), numpy.mean, n_resamples=RESAMPLES, method="percentile", batch=1000, rng=0)
+    return float(values.mean()), float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 # --- Printing ------------------------------------------------------------------------------------------

@@ -380,11 +380,44 @@ def has_negation(text: str) -> bool:
     return _NEGATION.search(text) is not None
 
 
+# --- How QMD searches: vectors ---------------------------------------------------------------------------
+
+CHUNK_CHARACTERS, CHUNK_OVERLAP = 3600, 540  # store.js, CHUNK_SIZE_CHARS and CHUNK_OVERLAP_CHARS
+VECTORS_PER_RESULT = 3  # store.js, searchVec: chunks fetched for each document wanted
+
+_QWEN_EMBEDDING = re.compile("qwen.*embed|embed.*qwen", re.IGNORECASE)
+
+
+def embedding_query(text: str, model: str = "") -> str:
+    """What QMD embeds for a query, a vec or a hyde line (llm.js, formatQueryForEmbedding)."""
+    if _QWEN_EMBEDDING.search(model):
+        return f"Instruct: Retrieve relevant documents for the given query\nQuery: {text}"
+    return f"task: search result | query: {text}"
+
+
+def embedding_document(title: str, text: str, model: str = "") -> str:
+    """What QMD embeds for a chunk of a document (llm.js, formatDocForEmbedding)."""
+    if _QWEN_EMBEDDING.search(model):
+        return f"{title}\n{text}" if title else text
+    return f"title: {title or 'none'} | text: {text}"
+
+
 # --- How QMD fuses -------------------------------------------------------------------------------------
 
 RRF_K = 60
 ORIGINAL_WEIGHT, EXPANSION_WEIGHT = 2.0, 1.0  # store.js, getHybridRrfWeights
 TOP_BONUS, RUNNER_UP_BONUS = 0.05, 0.02  # best rank in any list 1; 2 or 3
+CANDIDATES = 40  # store.js, RERANK_CANDIDATE_LIMIT: what fusion hands on
+STRONG_SCORE, STRONG_GAP = 0.85, 0.15  # store.js, STRONG_SIGNAL_MIN_SCORE and STRONG_SIGNAL_MIN_GAP
+
+
+def strong_signal(bm25: Sequence[float]) -> bool:
+    """Whether the original query's own FTS results are so clear that QMD does not expand it (store.js, hybridQuery).
+
+    `bm25` holds FTS5's scores, best (lowest) first; QMD maps x to |x| / (1 + |x|).
+    """
+    top, second = ([abs(score) / (1 + abs(score)) for score in bm25[:2]] + [0.0, 0.0])[:2]
+    return top >= STRONG_SCORE and top - second >= STRONG_GAP
 
 
 def fuse(lists: Sequence[Sequence[str]], weights: Sequence[float]) -> list[tuple[str, float]]:

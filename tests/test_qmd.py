@@ -345,6 +345,43 @@ def test_index_and_limits_are_qmds(qmd_source: Path) -> None:
     assert f"searchFTS(query, {qmd.RESULTS_PER_LIST}, collection)" in store
     assert f'queryType === "original" ? {qmd.ORIGINAL_WEIGHT} : {qmd.EXPANSION_WEIGHT}' in store
 
+    strong = re.search(r"STRONG_SIGNAL_MIN_SCORE = ([\d.]+);.*?STRONG_SIGNAL_MIN_GAP = ([\d.]+);", store, re.S)
+    assert (float(strong.group(1)), float(strong.group(2))) == (qmd.STRONG_SCORE, qmd.STRONG_GAP)
+    assert f"RERANK_CANDIDATE_LIMIT = {qmd.CANDIDATES};" in store
+    tokens, share = qmd.CHUNK_CHARACTERS // 4, qmd.CHUNK_OVERLAP / qmd.CHUNK_CHARACTERS
+    assert f"CHUNK_SIZE_TOKENS = {tokens};" in store
+    assert f"CHUNK_OVERLAP_TOKENS = Math.floor(CHUNK_SIZE_TOKENS * {share:g});" in store
+    assert f"annVecScan(db, embedding, limit * {qmd.VECTORS_PER_RESULT})" in store
+
+
+@pytest.mark.parametrize("model", ["all-MiniLM-L6-v2", "Qwen3-Embedding-0.6B", "embeddinggemma-300M"])
+def test_texts_are_embedded_as_qmd_embeds_them(model: str, qmd_source: Path, tmp_path: Path) -> None:
+    names = ["isQwen3EmbeddingModel", "formatQueryForEmbedding", "formatDocForEmbedding"]
+    functions = javascript((qmd_source / "llm.js").read_text(encoding="utf-8"), names)
+    texts = [["", "a text"], ["A title", "a text\nof two lines"]]
+    script = (
+        f"{functions}\nINPUT;\nconsole.log(JSON.stringify(input.texts.map(([title, text]) =>"
+        " [formatQueryForEmbedding(text, input.model), formatDocForEmbedding(text, title, input.model)])));"
+    )
+    theirs = run_node(tmp_path, script, {"model": model, "texts": texts})
+    ours = [[qmd.embedding_query(text, model), qmd.embedding_document(title, text, model)] for title, text in texts]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("bm25", "strong"),
+    [
+        ([], False),
+        ([-6.0], True),
+        ([-5.0], False),
+        ([-20.0, -3.0], True),
+        ([-20.0, -10.0], False),
+        ([-1.0, -0.1], False),
+    ],
+)
+def test_a_strong_signal_is_a_high_score_far_from_the_next(bm25: list[float], strong: bool) -> None:
+    assert qmd.strong_signal(bm25) == strong
+
 
 # --- Fusion --------------------------------------------------------------------------------------------
 

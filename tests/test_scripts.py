@@ -19,7 +19,7 @@ SCRIPTS = [
     if not {".venv", "outputs", "tests"} & set(path.relative_to(ROOT).parts) and HEADER.search(path.read_text("utf-8"))
 ]
 # What a distribution is imported as, where the names differ.
-IMPORT_NAMES = {"qmd_expansion": {"qmd", "reward", "language", "lexicon", "query", "lines", "dataset"}}
+IMPORT_NAMES = {"qmd_expansion": {"qmd", "reward", "language", "lexicon", "query", "lines", "collection", "dataset"}}
 
 
 def header(script: Path) -> dict:

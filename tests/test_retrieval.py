@@ -1,0 +1,383 @@
+"""Searching a collection with expansions: what is read, what is found, what is measured, and the command."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import qmd
+import retrieval
+from baselines import BASELINES, rare_pairs
+from collection import Collection, CollectionError, Document, JudgedQuery, load_collection, note_title
+from evaluation import mean_interval
+from search import Embedder, Index, chunks, fused
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTES = ROOT / "evals" / "notes"
+
+DOCUMENTS = {
+    "keepalive": (
+        "Broker timeouts",
+        "The broker closes a connection whose client stays silent longer than its keepalive.",
+    ),
+    "wills": ("Last will", "A last will is published by the broker when a client is gone without saying goodbye."),
+    "sourdough": ("Country loaf", "The dough rests in the fridge overnight and is baked in a pot with the lid on."),
+    "tomatoes": ("Tomatoes", "Plant them out after the last frost, and water the soil, never the leaves."),
+    "telegram": ("Telegram 代理", "在 Telegram 的设置里填写代理服务器和端口。"),
+}
+QUERIES = {
+    "q1": ("mqtt client drops connection", {"keepalive": 2, "wills": 1}),
+    "q2": ("bread from the icebox", {"sourdough": 2}),
+    "q3": ("Telegram 配置信息", {"telegram": 2}),
+}
+
+
+def write_collection(folder: Path, qrels: str = "qrels.tsv") -> Path:
+    folder.mkdir(exist_ok=True)
+    rows = [{"_id": id, "title": title, "text": text} for id, (title, text) in DOCUMENTS.items()]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    queries = [{"_id": id, "text": text} for id, (text, _) in QUERIES.items()]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in queries), encoding="utf-8")
+    lines = [
+        f"{id}\t{document}\t{grade}\n" for id, (_, grades) in QUERIES.items() for document, grade in grades.items()
+    ]
+    (folder / qrels).parent.mkdir(exist_ok=True)
+    (folder / qrels).write_text("query-id\tcorpus-id\tscore\n" + "".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    return load_collection(str(write_collection(tmp_path_factory.mktemp("collection"))))
+
+
+@pytest.fixture(scope="module")
+def index(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return Index(collection, Embedder(folder=tmp_path_factory.mktemp("vectors")))
+
+
+# --- Reading -------------------------------------------------------------------------------------------
+
+
+def test_our_own_collection_is_whole() -> None:
+    notes = load_collection(str(NOTES))
+    assert (len(notes.documents), len(notes.queries)) == (150, 200)
+    assert sum(not query.metadata["shares_words"] for query in notes.queries) >= 200 / 3
+    assert all(max(query.grades.values()) == 2 for query in notes.queries)
+
+
+def test_the_corpus_of_our_collection_is_what_its_notes_say(tmp_path: Path) -> None:
+    build = [sys.executable, "dataset/build_corpus.py"]
+    done = subprocess.run([*build, NOTES, "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "one.md").write_text("# One\n\nfirst\n")
+    subprocess.run([*build, tmp_path], cwd=ROOT, check=True, capture_output=True)
+    (tmp_path / "one.md").write_text("# One\n\nsecond\n")
+    done = subprocess.run([*build, tmp_path, "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("build_corpus.py: ") and "corpus.jsonl is not what the notes say" in done.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert subprocess.run([*build, empty], cwd=ROOT, capture_output=True).returncode == 2
+
+
+def test_notes_are_read_like_their_corpus(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a b.md").write_text("## A *title*\n\ntext\n")
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "what"}\n')
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\tdeep/a b\t1\n")
+    from_notes = load_collection(str(tmp_path))
+    path = f"{tmp_path.name}/deep/a b.md"
+    assert from_notes.documents == [Document("deep/a b", "A *title*", "## A *title*\n\ntext\n", path)]
+    subprocess.run([sys.executable, ROOT / "dataset" / "build_corpus.py", tmp_path], check=True, capture_output=True)
+    assert load_collection(str(tmp_path)) == from_notes
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("# One\n\n# Two\n", "One"),
+        ("intro\n## Two\n", "Two"),
+        ("### Three\n", "name"),
+        ("# Notes\n\n## The real title\n", "The real title"),
+        ("# Notes\n", "Notes"),
+    ],
+)
+def test_titles_are_qmds(text: str, title: str) -> None:
+    assert note_title(text, "name") == title
+
+
+@pytest.mark.parametrize("qrels", ["qrels.tsv", "qrels/test.tsv"])
+def test_judgements_are_found_in_either_place(tmp_path: Path, qrels: str) -> None:
+    read = load_collection(str(write_collection(tmp_path / "beir", qrels)))
+    assert {query.id: query.grades for query in read.queries} == {id: grades for id, (_, grades) in QUERIES.items()}
+
+
+def test_a_dataset_of_the_hub_is_read_from_its_clients_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = tmp_path / "datasets--somebody--notes"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("a" * 40)
+    (repository / "snapshots").mkdir()
+    write_collection(repository / "snapshots" / ("a" * 40))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert len(load_collection("somebody/notes").documents) == len(DOCUMENTS)
+    with pytest.raises(CollectionError, match="somebody/nothing: is no folder here, and the hub says"):
+        load_collection("somebody/nothing")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "error"),
+    [
+        ("corpus.jsonl", '{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}\n', "corpus.jsonl:2: the document 'a'"),
+        ("corpus.jsonl", '{"_id": "a"}\n', "corpus.jsonl:1: has no 'text'"),
+        ("corpus.jsonl", "[]\n", "corpus.jsonl:1: wants an object"),
+        ("corpus.jsonl", "{\n", "corpus.jsonl:1: "),
+        ("queries.jsonl", '{"_id": 3, "text": "x"}\n', "queries.jsonl:1: wants an object"),
+        ("qrels.tsv", "q1\tkeepalive\tmuch\nq2\tsourdough\tmuch\n", "qrels.tsv:2: wants query-id"),
+        ("qrels.tsv", "q1\tkeepalive\n", "qrels.tsv:1: wants query-id"),
+        ("qrels.tsv", "q1\tno-such\t1\n", "judges 'no-such' for 'q1'"),
+        ("qrels.tsv", "q1\tkeepalive\t0\n", "no query has a document of positive grade"),
+        ("corpus.jsonl", "", "has neither corpus.jsonl nor markdown files"),
+    ],
+)
+def test_a_bad_collection_is_told_by_file_and_line(tmp_path: Path, file: str, text: str, error: str) -> None:
+    folder = write_collection(tmp_path / "bad")
+    (folder / file).write_text(text)
+    with pytest.raises(CollectionError) as raised:
+        load_collection(str(folder))
+    assert error in str(raised.value)
+
+
+# --- Searching -----------------------------------------------------------------------------------------
+
+
+def test_a_lex_line_finds_what_holds_all_its_terms(index: Index) -> None:
+    assert [id for id, _ in index.lex("broker client")] == ["keepalive", "wills"]
+    assert [id for id, _ in index.lex("broker keepalive")] == ["keepalive"]
+    assert index.lex("broker sourdough") == []
+    assert [id for id, _ in index.lex("broker -keepalive")] == ["wills"]
+    assert [id for id, _ in index.lex("代理")] == ["telegram"]
+    assert index.lex("-broker") == []
+
+
+def test_a_vec_line_finds_what_means_the_same(index: Index) -> None:
+    line = "bread that proofs in the refrigerator"
+    assert index.vec(index.embed_queries([line])[line])[0] == "sourdough"
+
+
+def test_lists_stand_in_qmds_order_and_weigh_as_in_qmd(index: Index) -> None:
+    query = "broker client"
+    lines = [qmd.Line("vec", "silent client"), qmd.Line("lex", "keepalive"), qmd.Line("lex", "nowhere")]
+    vectors = index.embed_queries([query, "silent client"])
+    lists = index.lists(query, lines, vectors)
+    assert [(found.line.type, found.original) for found in lists] == [
+        ("lex", True), ("lex", False), ("vec", True), ("vec", False),
+    ]  # fmt: skip
+    expected = qmd.fuse([found.ids for found in lists], [2.0, 1.0, 2.0, 1.0])
+    assert fused(lists) == expected
+
+
+def test_a_strong_signal_leaves_the_expansion_out() -> None:
+    # A word that one document of many holds often: BM25 is sure.
+    filler = [Document(f"d{n}", f"note {n}", "soup and bread and rain", f"d{n}") for n in range(400)]
+    target = Document("target", "zeppelin zeppelin zeppelin", "zeppelin " * 5, "target")
+    searched = Collection("many", [*filler, target], [])
+
+    class NoVectors(Embedder):
+        def embed(self, texts, what=""):
+            import numpy
+
+            return numpy.ones((len(texts), 2), dtype="float32")
+
+    index = Index(searched, NoVectors())
+    lines = [qmd.Line("lex", "zeppelin soup")]
+    vectors = index.embed_queries(["zeppelin"])
+    assert qmd.strong_signal([score for _, score in index.lex("zeppelin")])
+    lines = [qmd.Line("lex", "soup")]
+    assert len(index.lists("zeppelin", lines, vectors)) == 3
+    assert len(index.lists("zeppelin", lines, vectors, bypass=True)) == 2
+
+
+def test_vectors_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["one text", "another text", "one text"]
+    first = Embedder(folder=tmp_path).embed(texts)
+    assert first.shape == (3, 384) and (first[0] == first[2]).all()
+    assert abs(first.astype(float) ** 2).sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-5)
+
+    def unwanted(self: Embedder) -> None:
+        raise AssertionError("the model is loaded although nothing is left to embed")
+
+    monkeypatch.setattr(Embedder, "_load", unwanted)
+    assert (Embedder(folder=tmp_path).embed(texts) == first).all()
+
+
+def test_long_documents_are_cut_into_overlapping_chunks() -> None:
+    text = "".join(chr(97 + n % 26) for n in range(10_000))
+    pieces = chunks(text)
+    assert [len(piece) for piece in pieces] == [3600, 3600, 3600, 820]
+    assert pieces[0][-540:] == pieces[1][:540]
+    assert pieces[0] + "".join(piece[540:] for piece in pieces[1:]) == text
+    assert chunks("") == [""] and chunks("short") == ["short"]
+
+
+# --- Measuring -----------------------------------------------------------------------------------------
+
+
+def test_measures_are_trec_evals() -> None:
+    grades = {"a": {"x": 2, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 1}}
+    found = retrieval.measure(grades, {"a": ["x", "y"], "b": ["z", "y", "x"], "c": ["z"]})
+    assert found["a"] == pytest.approx({"nDCG@10": 1, "RR": 1, "R@20": 1})
+    ideal = 2 + 1 / math.log2(3)
+    assert found["b"] == pytest.approx({"nDCG@10": (1 / math.log2(3) + 2 / 2) / ideal, "RR": 1 / 2, "R@20": 1})
+    assert found["c"] == {"nDCG@10": 0, "RR": 0, "R@20": 0}
+
+
+def test_an_interval_holds_its_mean_and_tells_sign() -> None:
+    mean, low, high = mean_interval([0.1, 0.2, 0.3, 0.2, 0.1, 0.3])
+    assert 0 < low < mean < high and mean == pytest.approx(0.2)
+    assert mean_interval([0.5]) == (0.5, 0.5, 0.5)
+    low, high = mean_interval([-1, 1] * 20)[1:]
+    assert low < 0 < high
+
+
+def test_each_line_type_is_left_out_in_turn(collection: Collection, index: Index) -> None:
+    said = {
+        "mqtt client drops connection": "hyde: tomatoes and mqtt\nlex: connection keepalive\nlex: mqtt nowhere\n",
+        "bread from the icebox": "vec: dough that rests in the fridge, bread\nlex: unrelated\n",
+        "Telegram 配置信息": "lex: Telegram 代理\nlex: 代理\n",
+    }
+    searches = retrieval.systems(collection.queries, "ours", {query: [text] for query, text in said.items()})
+    names = ["original", "rare-pairs", "template", "ours", "ours without hyde", "ours without lex", "ours without vec"]
+    assert [system.name for system in searches] == names
+    results = retrieval.evaluate(collection, index, searches, "ours")
+    assert list(results["systems"]) == names
+    # Of three lex lines that QMD keeps ("unrelated" and "代理" hold no word of their query) one finds nothing.
+    assert results["systems"]["ours"]["zero_hit_lex"] == pytest.approx(1 / 3, abs=1e-4)
+    assert results["systems"]["original"]["zero_hit_lex"] is None
+    assert results["systems"]["ours without lex"]["zero_hit_lex"] is None
+    kept = {system.name: system.lines("mqtt client drops connection") for system in searches}
+    assert [[line.type for line in sample] for sample in kept["ours without hyde"]] == [["lex", "lex"]]
+    for system in results["systems"].values():
+        assert system["wins"] + system["ties"] + system["losses"] == 3
+
+
+def test_the_query_hurt_most_is_named_with_the_line_that_did_it(collection: Collection, index: Index) -> None:
+    bad = "hyde: the tomatoes want water on the soil, not on the leaves\nlex: the soil\n"
+    said = {query.text: [bad if query.id == "q2" else ""] for query in collection.queries}
+    results = retrieval.evaluate(collection, index, retrieval.systems(collection.queries, "ours", said), "ours")
+    (hurt,) = results["hurt"] or [None]
+    # Two lists put the tomatoes first, against the one that has the bread there: without either, all is well again.
+    assert hurt["query"] == "bread from the icebox" and hurt["line"] in bad.splitlines()
+    assert hurt["expanded"] < hurt["original"] == hurt["without"]
+
+
+def test_samples_of_a_query_are_averaged(collection: Collection, index: Index) -> None:
+    good, none = "lex: connection keepalive\n", ""
+    means = []
+    for samples in ([good], [none], [good, none]):
+        said = {query.text: samples for query in collection.queries}
+        found = retrieval.evaluate(collection, index, retrieval.systems(collection.queries, "ours", said), "ours")
+        means.append([row["ours"]["nDCG@10"] for row in found["queries"]])
+    assert means[2] == pytest.approx([(one + two) / 2 for one, two in zip(means[0], means[1], strict=True)], abs=1e-4)
+
+
+# --- Baselines -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "lines"),
+    [
+        ("auth", []),
+        ("the broker keepalive", ["the broker", "the keepalive", "broker keepalive"]),
+        (
+            "why does the mqtt broker drop a silent esp32 client",
+            ["mqtt broker", "mqtt silent", "mqtt esp32", "broker silent", "broker esp32", "silent esp32"],
+        ),
+        ("wo ist die Gebrauchsanweisung vom Geschirrspüler", None),
+    ],
+)
+def test_rare_pairs_pair_the_four_rarest_words(query: str, lines: list[str] | None) -> None:
+    found = [line.text for line in qmd.parse(rare_pairs(query))[0]]
+    if lines is None:
+        assert "gebrauchsanweisung geschirrspüler" in found and len(found) == 6
+    else:
+        assert found == lines
+
+
+def test_the_template_is_the_one_that_the_contract_warns_of() -> None:
+    lines = qmd.parse(BASELINES["template"]("mqtt broker"))[0]
+    for line in (
+        "lex: mqtt broker tutorial guide",
+        "lex: mqtt broker best practices",
+        "vec: how to mqtt broker step by step",
+    ):
+        assert line in [str(found) for found in lines]
+    assert BASELINES["original"]("mqtt broker") == ""
+
+
+# --- The command ---------------------------------------------------------------------------------------
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "eval_retrieval.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_expansions_made_elsewhere_are_measured(tmp_path: Path) -> None:
+    folder = write_collection(tmp_path / "small")
+    rows = [{"query": text, "text": f"vec: {text} explained well\n"} for text, _ in QUERIES.values()]
+    rows.append({"query": "of another collection", "text": "lex: x\n"})
+    (tmp_path / "theirs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / "out" / "results.json"
+    done = run("--collection", folder, "--expansions", tmp_path / "theirs.jsonl", "-o", output)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for shown in ("small: 5 documents, 3 queries", "rare-pairs", "theirs without vec"):
+        assert shown in done.stdout
+    results = json.loads(output.read_text())
+    assert results["format"] == retrieval.FORMAT
+    assert [row["id"] for row in results["queries"]] == list(QUERIES)
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_model_expands_the_queries_once(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = write_collection(tmp_path / "small")
+    outputs = [tmp_path / "one.json", tmp_path / "two.json"]
+    for output in outputs:
+        done = run(tiny_llama, "--collection", folder, "--limit", "2", "-o", output)
+        assert done.returncode == 0, done.stderr
+    first, second = (json.loads(output.read_text()) for output in outputs)
+    assert first == second
+    assert first["settings"]["queries"] == 2
+    assert first["settings"]["expander"]["weights"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--collection", "no-such-folder"], "no-such-folder: is no folder, nor the id of a dataset on the hub"),
+        (["--collection", "data"], "data: has no queries.jsonl beside qrels.tsv or qrels/test.tsv"),
+        (["--collection", NOTES, "--expansions", "no.jsonl"], "no.jsonl: cannot be read: No such file or directory"),
+        (["--collection", NOTES, "--expansions", "README.md"], "README.md:1: wants an object with the strings query"),
+        (["no-such-model", "--collection", NOTES], "no-such-model"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str | Path], error: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert error in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_expansions_must_cover_the_queries(tmp_path: Path, collection: Collection) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_text(json.dumps({"query": "Telegram 配置信息", "text": "lex: Telegram\n"}) + "\n")
+    with pytest.raises(
+        CollectionError, match="holds no expansion of 2 queries, such as 'mqtt client drops connection'"
+    ):
+        retrieval.read_expansions(path, collection.queries)
+    queries = [JudgedQuery("q3", "Telegram 配置信息", {"telegram": 2})]
+    assert retrieval.read_expansions(path, queries) == {"Telegram 配置信息": ["lex: Telegram\n"]}
