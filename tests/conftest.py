@@ -133,9 +133,7 @@ def tiny_lfm2(qwen3_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path
 def smollm2_q8(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The adapter of models/smollm2/, merged into its base, quantised and checked by `convert_gguf.py`."""
     folder = tmp_path_factory.mktemp("gguf") / "smollm2"
-    # Eight sampled answers differ by more than the usual tolerance through luck alone.
-    check = ["--check", "8", "--tolerance", "15"]
-    command = ["convert_gguf.py", "models/smollm2", "--quants", "q8_0", *check, "--output", str(folder)]
+    command = ["convert_gguf.py", "models/smollm2", "--quants", "q8_0", "--output", str(folder)]
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "smollm2-q8_0.gguf"
