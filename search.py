@@ -33,7 +33,7 @@ class EmbeddingError(RuntimeError):
 
 
 class RankedList(NamedTuple):
-    """What one search gave: `line` is the line that asked, or the original query with the type "fts" or "vec"."""
+    """What one search gave: `line` asked for it. The original query stands as a lex and as a vec line of its own."""
 
     line: qmd.Line
     original: bool
@@ -110,22 +110,22 @@ class Embedder:
         import numpy
 
         keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-        missing = dict(zip(keys, texts, strict=True))
-        for key in self._known(list(missing)):
-            del missing[key]
+        wanted = dict(zip(keys, texts, strict=True))
+        known = self._known(list(wanted))
         # Texts of similar length share a batch: nothing is computed for padding.
-        open_texts = sorted(missing.items(), key=lambda item: len(item[1]))
-        batches = [open_texts[start : start + _BATCH] for start in range(0, len(open_texts), _BATCH)]
+        missing = [item for item in wanted.items() if item[0] not in known]
+        missing.sort(key=lambda item: len(item[1]))
+        batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         for number, batch in enumerate(tracked(batches, f"batches of {what}"), 1):
             vectors = self._load().encode(
                 [text for _, text in batch], batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False
             )
             rows = [(key, vector.astype("float32").tobytes()) for (key, _), vector in zip(batch, vectors, strict=True)]
+            known.update(rows)
             self._store.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
             if number % _SAVE_EVERY == 0:
                 self._store.commit()
         self._store.commit()
-        known = self._known(list(dict.fromkeys(keys)))
         return numpy.stack([numpy.frombuffer(known[key], dtype="float32") for key in keys])
 
 

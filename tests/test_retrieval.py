@@ -193,7 +193,6 @@ def test_a_strong_signal_leaves_the_expansion_out() -> None:
             return numpy.ones((len(texts), 2), dtype="float32")
 
     index = Index(searched, NoVectors())
-    lines = [qmd.Line("lex", "zeppelin soup")]
     vectors = index.embed_queries(["zeppelin"])
     assert qmd.strong_signal([score for _, score in index.lex("zeppelin")])
     lines = [qmd.Line("lex", "soup")]
