@@ -6,7 +6,7 @@ Standard library only.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -131,16 +131,16 @@ class Line(NamedTuple):
 
 
 # JavaScript's \s; Python's differs (it has U+001C-U+001F and U+0085 and lacks U+FEFF).
-_JS_SPACE = (
+JS_SPACE = (
     "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f"
     "\u3000\ufeff"
 )
-_SPACES = re.compile(f"[{_JS_SPACE}]+")
+_SPACES = re.compile(f"[{JS_SPACE}]+")
 
 
 def trim(text: str) -> str:
     """A text without the space around it, as JavaScript trims it."""
-    return text.strip(_JS_SPACE)
+    return text.strip(JS_SPACE)
 
 
 def read_line(raw: str) -> Line | None:
@@ -267,7 +267,7 @@ _HYPHENATED = re.compile(r"[^\W_](?:[^\W_]|['-])*")  # and a hyphen before a let
 _HYPHEN = re.compile(r"-[^\W_]")
 _DOTTED = re.compile(r"\w+(?:\.\w+)+")
 # A term of a lex line: an optional minus, then a quoted phrase (its closing quote may be missing) or a bare token.
-_LEX_TOKEN = re.compile(f'(-?)(?:"([^"]*)"?|([^"{_JS_SPACE}]+))')
+_LEX_TOKEN = re.compile(f'(-?)(?:"([^"]*)"?|([^"{JS_SPACE}]+))')
 
 
 def index_text(text: str) -> str:
@@ -372,66 +372,9 @@ def unmatched_quote(lex_line: str) -> bool:
     return lex_line.count('"') % 2 == 1
 
 
-_NEGATION = re.compile(f'(?:^|[{_JS_SPACE}])-[A-Za-z0-9_"]')
+_NEGATION = re.compile(f'(?:^|[{JS_SPACE}])-[A-Za-z0-9_"]')
 
 
 def has_negation(text: str) -> bool:
     """Whether a vec or hyde text uses lex's negation, an error there (store.js, validateSemanticQuery)."""
     return _NEGATION.search(text) is not None
-
-
-# --- How QMD searches: vectors ---------------------------------------------------------------------------
-
-CHUNK_CHARACTERS, CHUNK_OVERLAP = 3600, 540  # store.js, CHUNK_SIZE_CHARS and CHUNK_OVERLAP_CHARS
-VECTORS_PER_RESULT = 3  # store.js, searchVec: chunks fetched for each document wanted
-
-_QWEN_EMBEDDING = re.compile("qwen.*embed|embed.*qwen", re.IGNORECASE)
-
-
-def embedding_query(text: str, model: str = "") -> str:
-    """What QMD embeds for a query, a vec or a hyde line (llm.js, formatQueryForEmbedding)."""
-    if _QWEN_EMBEDDING.search(model):
-        return f"Instruct: Retrieve relevant documents for the given query\nQuery: {text}"
-    return f"task: search result | query: {text}"
-
-
-def embedding_document(title: str, text: str, model: str = "") -> str:
-    """What QMD embeds for a chunk of a document (llm.js, formatDocForEmbedding)."""
-    if _QWEN_EMBEDDING.search(model):
-        return f"{title}\n{text}" if title else text
-    return f"title: {title or 'none'} | text: {text}"
-
-
-# --- How QMD fuses -------------------------------------------------------------------------------------
-
-RRF_K = 60
-ORIGINAL_WEIGHT, EXPANSION_WEIGHT = 2.0, 1.0  # store.js, getHybridRrfWeights
-TOP_BONUS, RUNNER_UP_BONUS = 0.05, 0.02  # best rank in any list 1; 2 or 3
-CANDIDATES = 40  # store.js, RERANK_CANDIDATE_LIMIT: what fusion hands on
-STRONG_SCORE, STRONG_GAP = 0.85, 0.15  # store.js, STRONG_SIGNAL_MIN_SCORE and STRONG_SIGNAL_MIN_GAP
-
-
-def strong_signal(bm25: Sequence[float]) -> bool:
-    """Whether the original query's own FTS results are so clear that QMD does not expand it (store.js, hybridQuery).
-
-    `bm25` holds FTS5's scores, best (lowest) first; QMD maps x to |x| / (1 + |x|).
-    """
-    top, second = ([abs(score) / (1 + abs(score)) for score in bm25[:2]] + [0.0, 0.0])[:2]
-    return top >= STRONG_SCORE and top - second >= STRONG_GAP
-
-
-def fuse(lists: Sequence[Sequence[str]], weights: Sequence[float]) -> list[tuple[str, float]]:
-    """Reciprocal rank fusion as QMD does it (store.js, reciprocalRankFusion).
-
-    `lists` hold document ids, best first, `weights` one number a list. Returns (id, score), best first; equal
-    scores keep the order in which the documents were first seen. Raises ValueError if the lengths differ.
-    """
-    scores: dict[str, float] = {}
-    best_rank: dict[str, int] = {}
-    for ids, weight in zip(lists, weights, strict=True):
-        for rank, doc in enumerate(ids):
-            scores[doc] = scores.get(doc, 0.0) + weight / (RRF_K + rank + 1)
-            best_rank[doc] = min(best_rank.get(doc, rank), rank)
-    for doc, rank in best_rank.items():
-        scores[doc] += TOP_BONUS if rank == 0 else RUNNER_UP_BONUS if rank <= 2 else 0.0
-    return sorted(scores.items(), key=lambda item: -item[1])

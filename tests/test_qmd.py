@@ -5,12 +5,14 @@ import re
 import sqlite3
 import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qmd
+import qmd_search
 from qmd import Line
 
 # --- What QMD sends and how it decodes -----------------------------------------------------------------
@@ -104,7 +106,7 @@ def test_split_mode(query: str, base: str, mode: str | None) -> None:
 # --- Lines ---------------------------------------------------------------------------------------------
 
 one_line = st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1).filter(
-    lambda text: text == text.strip(qmd._JS_SPACE)
+    lambda text: text == text.strip(qmd.JS_SPACE)
 )
 
 
@@ -286,7 +288,9 @@ def javascript(source: str, names: list[str]) -> str:
     """Top-level functions and regular expressions of a JavaScript module, by name."""
     parts = []
     for name in names:
-        found = re.search(rf"^(?:export )?(function {name}\(.*?^}}|const {name} = .*?;$)", source, re.M | re.S)
+        found = re.search(
+            rf"^(?:export )?((?:async )?function {name}\(.*?^}}|const {name} = .*?;$)", source, re.M | re.S
+        )
         parts.append(found.group(1))
     return "\n".join(parts)
 
@@ -343,15 +347,63 @@ def test_index_and_limits_are_qmds(qmd_source: Path) -> None:
     )
     assert qmd.FTS_RANK in store
     assert f"searchFTS(query, {qmd.RESULTS_PER_LIST}, collection)" in store
-    assert f'queryType === "original" ? {qmd.ORIGINAL_WEIGHT} : {qmd.EXPANSION_WEIGHT}' in store
+    assert f'queryType === "original" ? {qmd_search.ORIGINAL_WEIGHT} : {qmd_search.EXPANSION_WEIGHT}' in store
 
     strong = re.search(r"STRONG_SIGNAL_MIN_SCORE = ([\d.]+);.*?STRONG_SIGNAL_MIN_GAP = ([\d.]+);", store, re.S)
-    assert (float(strong.group(1)), float(strong.group(2))) == (qmd.STRONG_SCORE, qmd.STRONG_GAP)
-    assert f"RERANK_CANDIDATE_LIMIT = {qmd.CANDIDATES};" in store
-    tokens, share = qmd.CHUNK_CHARACTERS // 4, qmd.CHUNK_OVERLAP / qmd.CHUNK_CHARACTERS
-    assert f"CHUNK_SIZE_TOKENS = {tokens};" in store
+    assert (float(strong.group(1)), float(strong.group(2))) == (qmd_search.STRONG_SCORE, qmd_search.STRONG_GAP)
+    assert f"RERANK_CANDIDATE_LIMIT = {qmd_search.CANDIDATES};" in store
+    share = qmd_search.OVERLAP_TOKENS / qmd_search.CHUNK_TOKENS
+    assert f"CHUNK_SIZE_TOKENS = {qmd_search.CHUNK_TOKENS};" in store
     assert f"CHUNK_OVERLAP_TOKENS = Math.floor(CHUNK_SIZE_TOKENS * {share:g});" in store
-    assert f"annVecScan(db, embedding, limit * {qmd.VECTORS_PER_RESULT})" in store
+    assert f"CHUNK_WINDOW_TOKENS = {qmd_search.WINDOW_TOKENS};" in store
+    assert f"annVecScan(db, embedding, limit * {qmd_search.VECTORS_PER_RESULT})" in store
+    llm = (qmd_source / "llm.js").read_text(encoding="utf-8")
+    assert f"v > 0 ? v : {qmd_search.EMBEDDED_TOKENS};" in llm
+    assert f"maxTokens - {qmd_search.TRUNCATION_MARGIN})" in llm
+
+
+def test_documents_are_cut_as_qmd_cuts_them(qmd_source: Path, tmp_path: Path) -> None:
+    functions = javascript((qmd_source / "store.js").read_text(encoding="utf-8"), [
+        "BREAK_PATTERNS", "scanBreakPoints", "findCodeFences", "isInsideCodeFence", "findBestCutoff",
+        "isSurrogatePairBoundary", "adjustSurrogateBoundary", "chunkDocumentWithBreakPoints", "chunkDocument",
+        "chunkDocumentAsync", "stripUnpairedSurrogates", "chunkDocumentByTokens",
+    ])  # fmt: skip
+    constants = (
+        f"const CHUNK_SIZE_TOKENS = {qmd_search.CHUNK_TOKENS}, CHUNK_OVERLAP_TOKENS = {qmd_search.OVERLAP_TOKENS},"
+        f" CHUNK_WINDOW_TOKENS = {qmd_search.WINDOW_TOKENS};\n"
+        "const CHUNK_SIZE_CHARS = 4 * CHUNK_SIZE_TOKENS, CHUNK_OVERLAP_CHARS = 4 * CHUNK_OVERLAP_TOKENS,"
+        " CHUNK_WINDOW_CHARS = 4 * CHUNK_WINDOW_TOKENS;\n"
+        # A tokenizer of so many quarters of a token a character.
+        "let quarters = 0; const getDefaultLlamaCpp = () => ({ tokenize: async (text) =>"
+        " ({ length: Math.ceil(text.length * quarters / 4) }) });\n"
+    )
+    parts = [
+        "word ",
+        "longer words than that, ",
+        "\n",
+        "\n\n",
+        "\n# One\n",
+        "\n### Three\n",
+        "\n```\n",
+        "\n---\n",
+        "\n- item",
+    ]
+    parts += ["\n1. item", "\n*\u3000item", "中文也在这里。", "x" * 1500]
+    random = Random(5)
+    cases = [
+        ["".join(random.choices(parts, [9] * (len(parts) - 1) + [0.2], k=random.randint(0, 900))), random.randint(1, 4)]
+        for _ in range(150)
+    ]
+    script = (
+        f"{constants}{functions}\nINPUT;\n(async () => {{ const all = []; for (const [text, rate] of input) {{"
+        " quarters = rate; all.push((await chunkDocumentByTokens(text)).map(c => [c.text, c.pos])); }"
+        " console.log(JSON.stringify(all)); })();"
+    )
+    theirs = run_node(tmp_path, script, cases)
+    assert sum(len(found) > 3 for found in theirs) > 75
+    for (text, quarters), expected in zip(cases, theirs, strict=True):
+        ours = qmd_search.chunks(text, lambda piece: -(-len(piece) * quarters // 4))  # noqa: B023
+        assert [list(found) for found in ours] == expected
 
 
 @pytest.mark.parametrize("model", ["all-MiniLM-L6-v2", "Qwen3-Embedding-0.6B", "embeddinggemma-300M"])
@@ -364,7 +416,10 @@ def test_texts_are_embedded_as_qmd_embeds_them(model: str, qmd_source: Path, tmp
         " [formatQueryForEmbedding(text, input.model), formatDocForEmbedding(text, title, input.model)])));"
     )
     theirs = run_node(tmp_path, script, {"model": model, "texts": texts})
-    ours = [[qmd.embedding_query(text, model), qmd.embedding_document(title, text, model)] for title, text in texts]
+    ours = [
+        [qmd_search.embedding_query(text, model), qmd_search.embedding_document(title, text, model)]
+        for title, text in texts
+    ]
     assert ours == theirs
 
 
@@ -380,14 +435,14 @@ def test_texts_are_embedded_as_qmd_embeds_them(model: str, qmd_source: Path, tmp
     ],
 )
 def test_a_strong_signal_is_a_high_score_far_from_the_next(bm25: list[float], strong: bool) -> None:
-    assert qmd.strong_signal(bm25) == strong
+    assert qmd_search.strong_signal(bm25) == strong
 
 
 # --- Fusion --------------------------------------------------------------------------------------------
 
 
 def test_fuse_by_hand() -> None:
-    fused = dict(qmd.fuse([["a", "b"], ["b", "c", "d", "e"]], [2.0, 1.0]))
+    fused = dict(qmd_search.fuse([["a", "b"], ["b", "c", "d", "e"]], [2.0, 1.0]))
     assert fused["a"] == pytest.approx(2 / 61 + 0.05)
     assert fused["b"] == pytest.approx(2 / 62 + 1 / 61 + 0.05)
     assert fused["c"] == pytest.approx(1 / 62 + 0.02)
@@ -397,7 +452,7 @@ def test_fuse_by_hand() -> None:
 
 def test_fuse_refuses_a_list_without_weight() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        qmd.fuse([["a"], ["b"]], [1.0])
+        qmd_search.fuse([["a"], ["b"]], [1.0])
 
 
 def test_fuse_is_qmds_own(qmd_source: Path, tmp_path: Path) -> None:
@@ -418,6 +473,6 @@ def test_fuse_is_qmds_own(qmd_source: Path, tmp_path: Path) -> None:
         cases,
     )
     for (lists, weights), expected in zip(cases, theirs, strict=True):
-        ours = qmd.fuse(lists, weights)
+        ours = qmd_search.fuse(lists, weights)
         assert [doc for doc, _ in ours] == [doc for doc, _ in expected]
         assert [score for _, score in ours] == pytest.approx([score for _, score in expected])

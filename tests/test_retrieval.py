@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 import qmd
+import qmd_search
 import retrieval
 from baselines import BASELINES, rare_pairs
 from collection import Collection, CollectionError, Document, JudgedQuery, load_collection, note_title
 from evaluation import mean_interval
-from search import Embedder, Index, chunks, fused
+from search import Embedder, Index, fused
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTES = ROOT / "evals" / "notes"
@@ -176,7 +177,7 @@ def test_lists_stand_in_qmds_order_and_weigh_as_in_qmd(index: Index) -> None:
     assert [(found.line.type, found.original) for found in lists] == [
         ("lex", True), ("lex", False), ("vec", True), ("vec", False),
     ]  # fmt: skip
-    expected = qmd.fuse([found.ids for found in lists], [2.0, 1.0, 2.0, 1.0])
+    expected = qmd_search.fuse([found.ids for found in lists], [2.0, 1.0, 2.0, 1.0])
     assert fused(lists) == expected
 
 
@@ -194,7 +195,7 @@ def test_a_strong_signal_leaves_the_expansion_out() -> None:
 
     index = Index(searched, NoVectors())
     vectors = index.embed_queries(["zeppelin"])
-    assert qmd.strong_signal([score for _, score in index.lex("zeppelin")])
+    assert qmd_search.strong_signal([score for _, score in index.lex("zeppelin")])
     lines = [qmd.Line("lex", "soup")]
     assert len(index.lists("zeppelin", lines, vectors)) == 3
     assert len(index.lists("zeppelin", lines, vectors, bypass=True)) == 2
@@ -213,13 +214,17 @@ def test_vectors_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (Embedder(folder=tmp_path).embed(texts) == first).all()
 
 
-def test_long_documents_are_cut_into_overlapping_chunks() -> None:
-    text = "".join(chr(97 + n % 26) for n in range(10_000))
-    pieces = chunks(text)
-    assert [len(piece) for piece in pieces] == [3600, 3600, 3600, 820]
-    assert pieces[0][-540:] == pieces[1][:540]
-    assert pieces[0] + "".join(piece[540:] for piece in pieces[1:]) == text
-    assert chunks("") == [""] and chunks("short") == ["short"]
+def test_of_a_long_text_its_first_known_tokens_are_embedded(tmp_path: Path) -> None:
+    embedder = Embedder(folder=tmp_path)
+    words = ["broker", "silence", "client"] * 169 + ["frost"]  # 508 tokens
+    text = " ".join(words)
+    long, cut, shorter = embedder.embed([text + " bread" * 50, text, " ".join(words[:-1])])
+    assert long @ cut == pytest.approx(1, abs=1e-6)
+    assert long @ shorter < 1 - 1e-5
+    # Tokens that the tokenizer does not know are lost on QMD's way, but only of a text that it cuts.
+    unknown, short = embedder.embed(["鷲 " * 9 + text, "鷲 " * 9 + "frost"])
+    assert unknown @ embedder.embed([" ".join(words[:499])])[0] == pytest.approx(1, abs=1e-5)
+    assert short @ embedder.embed(["frost"])[0] < 0.9
 
 
 # --- Measuring -----------------------------------------------------------------------------------------
