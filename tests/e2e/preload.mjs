@@ -9,7 +9,7 @@ import { crc32 } from "node:zlib";
 const modules = join(process.env.QMD_E2E_INSTALL, "node_modules");
 const load = (path) => import(pathToFileURL(join(modules, path)));
 
-if (/[\\/](qmd\.js|expand\.mjs)$/.test(process.argv[1] ?? "")) {
+if (/[\\/](qmd\.js|expand\.mjs|search\.mjs)$/.test(process.argv[1] ?? "")) {
   const nodeLlamaCpp = await load("node-llama-cpp/dist/index.js");
   const llm = await load("@tobilu/qmd/dist/llm.js");
   globalThis.qmdSessions = [];

@@ -1,18 +1,25 @@
 """The model in the real QMD: the prompt it is asked, what it answers, what QMD finds with that."""
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy
 import pytest
 
 import qmd
+import qmd_search
+import search
+from baselines import rare_pairs, template
+from collection import load_collection
 from dataset.schema import load_queries
 from evaluation import spread
 from llama import LlamaExpander
-from tests.e2e.conftest import HERE, ROOT, Index, Install, run
+from tests.e2e.conftest import HERE, NOTES, ROOT, Index, Install, run
 
+HANGUL = re.compile("[\uac00-\ud7a3]")
 QUERIES = [query.text for query in spread(load_queries(ROOT / "evals" / "queries.txt"), 40)]
 
 # The note in evals/notes/ that each of these queries is after.
@@ -117,3 +124,70 @@ def test_query_ranks_notes(index: Index) -> None:
         ranks[query] = files.index(note) + 1 if note in files else None
     assert all(ranks.values()), ranks
     assert sum(rank == 1 for rank in ranks.values()) >= 6, ranks
+
+
+class Recorded:
+    """QMD's own vectors in the place of an Embedder's."""
+
+    model = search.MINILM
+
+    def __init__(self, embedder: search.Embedder) -> None:
+        self.count_tokens = embedder.count_tokens
+        self.vectors: dict[str, numpy.ndarray] = {}
+
+    def record(self, text: str, vector: list[float]) -> None:
+        found = numpy.array(vector, dtype="float32")
+        self.vectors[text] = found / numpy.linalg.norm(found)
+
+    def embed(self, texts: list[str], what: str = "") -> numpy.ndarray:
+        return numpy.stack([self.vectors[text] for text in texts])
+
+
+def test_our_search_is_qmds(index: Index, tmp_path: Path) -> None:
+    collection = load_collection(str(NOTES))
+    asked = []
+    for query in collection.queries:
+        text = template(query.text) + rare_pairs(query.text)
+        lines = [list(line) for line in qmd.served(query.text, text).kept]
+        asked.append({"query": query.text, "lines": lines})
+    (tmp_path / "queries.json").write_text(json.dumps(asked), encoding="utf-8")
+    run(
+        [index.install.node, HERE / "search.mjs", tmp_path / "queries.json", tmp_path / "result.json"],
+        env=index.environment,
+    )
+    theirs = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert len(asked) == len(theirs["rows"]) == 200
+
+    embedder = search.Embedder(folder=tmp_path / "vectors")
+    recorded = Recorded(embedder)
+    for document in collection.documents:
+        chunks = qmd_search.chunks(document.text, embedder.count_tokens)
+        for chunk, vector in zip(chunks, theirs["chunks"][document.id + ".md"], strict=True):
+            recorded.record(qmd_search.embedding_document(document.title, chunk.text), vector)
+    for text, vector in theirs["texts"].items():
+        recorded.record(qmd_search.embedding_query(text), vector)
+
+    # The vectors are the same, except of Korean: llama.cpp's tokenizer doesn't take its syllables apart.
+    texts = list(recorded.vectors)
+    nearness = (embedder.embed(texts) * recorded.embed(texts)).sum(axis=1)
+    assert not [text for text, near in zip(texts, nearness, strict=True) if near < 0.9999 and not HANGUL.search(text)]
+
+    def ranked(used: search.Embedder | Recorded) -> list[list[str]]:
+        ours = search.Index(collection, used)
+        texts = [row["query"] for row in asked] + [
+            text for row in asked for kind, text in row["lines"] if kind != "lex"
+        ]
+        vectors = ours.embed_queries([text for text in texts if text in theirs["texts"]])
+        found = []
+        for row in asked:
+            lists = ours.lists(row["query"], [qmd.Line(*line) for line in row["lines"]], vectors, bypass=True)
+            found.append([id for id, _ in search.fused(lists)][:10])
+        return found
+
+    expected = [
+        [file.removeprefix("qmd://notes/").removesuffix(".md") for file in row["files"]][:10] for row in theirs["rows"]
+    ]
+    # With QMD's vectors all is the same. What is left between the two ways to compute them changes near ties.
+    assert ranked(recorded) == expected
+    same = [set(ours) == set(row) for ours, row in zip(ranked(embedder), expected, strict=True)]
+    assert sum(same) >= 0.95 * len(same)
