@@ -212,14 +212,13 @@ def find_source(name: str, revision: str | None = None) -> Source:
     return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder)
 
 
-def count_parameters(source: Source) -> int:
-    """The number of a model's parameters, from its architecture alone. Raises LoadError."""
+def weightless(config: "PretrainedConfig") -> "PreTrainedModel":
+    """A model of this architecture on torch's meta device: shapes without weights."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = load_config(source.base, source.revision)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config).num_parameters()
+        return AutoModelForCausalLM.from_config(config)
 
 
 def load_tuned(

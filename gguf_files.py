@@ -73,7 +73,9 @@ def _place(folder: Path, quantisation: str) -> Path:
 
 def make(model: str, adapters: Sequence[str], revision: str | None, quants: Sequence[str], folder: Path) -> None:
     """Write merged/, f16.gguf and the quantisations into `folder`. Raises LoadError, ConversionError."""
-    _check_room(base.count_parameters(base.find_source(model, revision)), quants, folder)
+    source = base.find_source(model, revision)
+    parameters = base.weightless(base.load_config(source.base, source.revision)).num_parameters()
+    _check_room(parameters, quants, folder)
     merged, tokenizer, _ = base.load_tuned(model, revision, "cpu", stored_dtype=True)
     for adapter in adapters:
         merged = base.merge_adapter(merged, adapter)

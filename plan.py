@@ -123,11 +123,10 @@ def count_parameters(config: "PretrainedConfig", recipe: Recipe) -> tuple[int, i
     """All parameters and the trainable ones, from the architecture alone."""
     import torch
     from peft import get_peft_model
-    from transformers import AutoModelForCausalLM
 
+    model = base.weightless(config)
+    total = model.num_parameters()
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-        total = model.num_parameters()
         adapted = get_peft_model(model, lora_config(recipe))
     return total, sum(p.numel() for p in adapted.parameters() if p.requires_grad)
 
