@@ -47,7 +47,6 @@ Exit code 2 for bad input.
 
 import argparse
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,7 +120,7 @@ def main() -> int:
                 "collection": collection.name,
                 "documents": len(collection.documents),
                 "queries": len(queries),
-                "queries_hash": hashlib.sha256(json.dumps([query.text for query in queries]).encode()).hexdigest()[:16],
+                "queries_hash": evaluation.queries_hash(query.text for query in queries),
                 "embedding": args.embedding,
                 "bypass": args.bypass,
                 "expander": how,

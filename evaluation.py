@@ -13,7 +13,7 @@ The results file is one JSON object:
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import qmd
 import reward
 from dataset.console import console_for_tables, tracked
+from dataset.files import write_whole
 from dataset.schema import EvalQuery
 from expander import Expander, Generation
 
@@ -72,7 +73,7 @@ class Settings(BaseModel):
             base=expander.base_model,
             training_data=data,
             queries=len(queries),
-            queries_hash=_hash("\n".join(query.text for query in queries).encode()),
+            queries_hash=queries_hash(query.text for query in queries),
             prompt="served" if expander.system else "plain",
             decoding=decoding,
             grammar=expander.grammar,
@@ -82,6 +83,11 @@ class Settings(BaseModel):
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def queries_hash(texts: Iterable[str]) -> str:
+    """What tells one list of queries from another in a results file."""
+    return _hash("\n".join(texts).encode())
 
 
 def identity(model: Path) -> tuple[str | None, str | None]:
@@ -218,10 +224,7 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def write_results(results: dict[str, Any], path: Path) -> None:
     """Write a results file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f".{path.name}")
-    building.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    building.replace(path)
+    write_whole(path, json.dumps(results, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_results(path: Path) -> dict[str, Any]:

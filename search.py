@@ -63,6 +63,10 @@ def _package_model() -> Path:
     return target
 
 
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 class Embedder:
     """A sentence-transformers model with QMD's prompts; every vector is computed once and kept on disk.
 
@@ -78,6 +82,7 @@ class Embedder:
         key = hashlib.sha256(f"{model} {self._fingerprint()} {qmd.QMD_VERSION}".encode()).hexdigest()[:16]
         self._store = sqlite3.connect(folder / f"{key}.sqlite")
         self._store.execute("CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+        self._store.execute("CREATE TABLE IF NOT EXISTS lengths (text TEXT PRIMARY KEY, tokens INTEGER) WITHOUT ROWID")
 
     def _fingerprint(self) -> str:
         if self.model == MINILM:
@@ -108,8 +113,14 @@ class Embedder:
         return self._load().tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens the model's tokenizer makes of a text. Raises EmbeddingError."""
-        return len(self._tokens(text))
+        """How many tokens the model's tokenizer makes of a text; counted once, like vectors. Raises EmbeddingError."""
+        key = _key(text)
+        known = self._store.execute("SELECT tokens FROM lengths WHERE text = ?", (key,)).fetchone()
+        if known:
+            return known[0]
+        tokens = len(self._tokens(text))
+        self._store.execute("INSERT OR REPLACE INTO lengths VALUES (?, ?)", (key, tokens))
+        return tokens
 
     def _truncated(self, text: str) -> str:
         """The part of a text that QMD embeds: a long one is cut as tokens, and unknown ones do not come back."""
@@ -133,7 +144,8 @@ class Embedder:
         """Unit vectors, float32 [texts, dimensions]. Raises EmbeddingError."""
         import numpy
 
-        keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+        self._store.commit()  # the lengths counted until now: nobody waits for them while this one computes
+        keys = [_key(text) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))
         known = self._known(list(wanted))
         # Texts of similar length share a batch: nothing is computed for padding.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import base
+from dataset.files import write_whole
 from plan import CPU_PARAMETERS, NEEDS_GPU, architecture, count_parameters, encode, lora_config, prepared_rows
 from recipe import Recipe, RecipeError
 
@@ -145,14 +146,9 @@ def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int
     if resume and not begun:
         raise RecipeError(f"{output} holds no unfinished run to resume")
     if int(os.environ.get("RANK", 0)) == 0:
-        _write(noted, json.dumps({"identity": identity, "recipe": recipe.model_dump(), "data": info}, indent=2) + "\n")
+        run = {"identity": identity, "recipe": recipe.model_dump(), "data": info}
+        write_whole(noted, json.dumps(run, indent=2) + "\n")
     return checkpoint
-
-
-def _write(path: Path, text: str) -> None:
-    building = path.with_name(f".{path.name}")
-    building.write_text(text, encoding="utf-8")
-    building.replace(path)
 
 
 def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from collection import corpus_rows, read_notes
 from dataset.console import run
+from dataset.files import write_whole
 
 
 def main() -> int:
@@ -42,9 +43,7 @@ def main() -> int:
             )
             return 1
     else:
-        building = corpus.with_name(f".{corpus.name}")
-        building.write_text(text, encoding="utf-8")
-        building.replace(corpus)
+        write_whole(corpus, text)
     print(f"{corpus}: {len(documents)} documents")
     return 0
 

@@ -204,6 +204,8 @@ def test_a_strong_signal_leaves_the_expansion_out() -> None:
 def test_vectors_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["one text", "another text", "one text"]
     first = Embedder(folder=tmp_path).embed(texts)
+    long = Collection("long", [Document("a", "A", "many words of a long note. " * 200, "a")], [])
+    Index(long, Embedder(folder=tmp_path))
     assert first.shape == (3, 384) and (first[0] == first[2]).all()
     assert abs(first.astype(float) ** 2).sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-5)
 
@@ -212,6 +214,7 @@ def test_vectors_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Embedder, "_load", unwanted)
     assert (Embedder(folder=tmp_path).embed(texts) == first).all()
+    Index(long, Embedder(folder=tmp_path))
 
 
 def test_of_a_long_text_its_first_known_tokens_are_embedded(tmp_path: Path) -> None:
