@@ -9,8 +9,9 @@ import qmd
 RAREST = 4  # words of the query that are paired
 
 # What the usual rubric of this field rewards, and QMD's contract (section 5) measured as harmful.
+TEMPLATE_HYDE = "This comprehensive guide covers everything you need to know about {query}."
 _TEMPLATE = (
-    ("hyde", "This comprehensive guide covers everything you need to know about {query}."),
+    ("hyde", TEMPLATE_HYDE),
     ("lex", "{query} tutorial guide"),
     ("lex", "{query} best practices"),
     ("vec", "how to {query} step by step"),
@@ -28,8 +29,8 @@ def template(query: str) -> str:
     return qmd.render((kind, text.format(query=query)) for kind, text in _TEMPLATE)
 
 
-def rare_pairs(query: str) -> str:
-    """A lex line for each pair of the query's four rarest words.
+def rarest_words(query: str, count: int) -> list[str]:
+    """The `count` rarest words of a query, in its order.
 
     Rarity is wordfreq's frequency in the query's language: nothing is learnt from a collection. Words of languages that
     are written without spaces are those of `language.words`, characters and katakana runs among them.
@@ -44,9 +45,13 @@ def rare_pairs(query: str) -> str:
         return 0.0 if language.IS_CJK.search(word) else zipf_frequency(word, code)
 
     words = list(dict.fromkeys(language.words(query)))
-    rarest = set(sorted(words, key=frequency)[:RAREST])
-    pairs = combinations([word for word in words if word in rarest], 2)
-    return qmd.render(("lex", f"{one} {two}") for one, two in pairs)
+    rarest = set(sorted(words, key=frequency)[:count])
+    return [word for word in words if word in rarest]
+
+
+def rare_pairs(query: str) -> str:
+    """A lex line for each pair of the query's four rarest words."""
+    return qmd.render(("lex", f"{one} {two}") for one, two in combinations(rarest_words(query, RAREST), 2))
 
 
 BASELINES: dict[str, Callable[[str], str]] = {

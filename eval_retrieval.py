@@ -36,31 +36,37 @@
     uv run eval_retrieval.py models/smollm2 --collection evals/notes -o retrieval.json
     uv run eval_retrieval.py --expansions theirs.jsonl --collection my_notes
     uv run expand.py model-q8_0.gguf --json - < queries.txt > theirs.jsonl
+    uv run eval_retrieval.py models/smollm2 --collection evals/notes --agreement --expansions evals/notes/written.jsonl
 
 A collection is a folder in BEIR's layout (corpus.jsonl or markdown notes, queries.jsonl, qrels.tsv or
 qrels/test.tsv) or such a dataset on the hub. Every system is measured in one go: the original query alone, rare word
 pairs, the usual template, and the expander, whole and without each type of line. Expansions and vectors are kept: an
 interrupted run goes on, a second one is quick. The format of the results file is described in retrieval.py.
 
+With --agreement, kinds of expansion of different quality are scored and searched, to see whether the score of reward.py
+orders them as search does (agreement.py).
+
 Exit code 2 for bad input.
 """
 
 import argparse
-import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import agreement
 import base
 import evaluation
 import expand
 import retrieval
+import reward
 import search
-from collection import Collection, CollectionError, load_collection
+from collection import Collection, CollectionError, JudgedQuery, load_collection
 from dataset import console
 from dataset.schema import EvalQuery
-
-ROOT = Path(__file__).resolve().parent
+from expander import Expander
+from generations import Asking, generations
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -78,63 +84,94 @@ def parse_arguments() -> argparse.Namespace:
         "--embedding", default=search.MINILM, metavar="MODEL", help="a sentence-transformers model (all-MiniLM-L6-v2)"
     )
     parser.add_argument("--bypass", action="store_true", help="no expansion where BM25 alone is sure, as in QMD")
+    parser.add_argument(
+        "--agreement", action="store_true", help="compare the score with search over kinds of expansion"
+    )
+    parser.add_argument("--untuned", metavar="MODEL", help="for --agreement (an adapter's base, unless given)")
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON, and a picture beside them")
     args = parser.parse_args()
-    if args.model and args.expansions:
+    if args.agreement and not args.model:
+        parser.error("--agreement wants a tuned model")
+    if args.untuned and not args.agreement:
+        parser.error("--untuned is for --agreement")
+    if args.model and args.expansions and not args.agreement:
         parser.error("wants a model or --expansions, not both")
     if args.limit is not None and args.limit < 1:
         parser.error("--limit wants a number of queries, 1 and more")
     return args
 
 
-def _expanded(args: argparse.Namespace, collection: Collection) -> tuple[str, retrieval.Expansions, dict[str, Any]]:
+def _expanded(args: argparse.Namespace, queries: Sequence[JudgedQuery]) -> tuple[str, retrieval.Expansions, dict]:
     """The expander's name, its texts, and how it was asked."""
     if args.expansions:
-        found = retrieval.read_expansions(args.expansions, collection.queries)
-        return args.expansions.stem, found, {"expansions": str(args.expansions)}
+        return args.expansions.stem, retrieval.read_expansions(args.expansions, queries), {"file": str(args.expansions)}
     expander = expand.load_expander(args.model, revision=args.revision)
-    queries = [EvalQuery(query.text, "") for query in collection.queries]
-    settings = evaluation.Settings.of(expander, queries, "qmd", args.seeds, args.revision)
-    key = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
-    kept = ROOT / "outputs" / "retrieval" / f"{key}.jsonl"
-    rows = evaluation.evaluate(expander, queries, settings, kept)["expansions"]
-    name = Path(args.model).name or args.model
-    return name, retrieval.gather((row["query"], row["text"]) for row in rows), settings.model_dump(mode="json")
+    texts = [query.text for query in queries]
+    said = [generations(expander, texts, Asking(seed=seed)) for seed in args.seeds]
+    found = {text: [one.text for one in samples] for text, *samples in zip(texts, *said, strict=True)}
+    return Path(args.model).name or args.model, found, _described(args, expander, queries)
+
+
+def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[JudgedQuery]) -> dict[str, Any]:
+    asked = [EvalQuery(query.text, "") for query in queries]
+    return evaluation.Settings.of(expander, asked, "qmd", args.seeds, args.revision).model_dump(mode="json")
+
+
+def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
+    """What the expander, if there is one, and the baselines do to search; the results file without its settings."""
+    queries = collection.queries
+    name, expansions, how = _expanded(args, queries) if args.model or args.expansions else (None, None, {})
+    index = search.Index(collection, search.Embedder(args.embedding))
+    searches = retrieval.systems(queries, name, expansions)
+    return {"expander": how, **retrieval.evaluate(collection, index, searches, name, args.bypass)}
+
+
+def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
+    """How well the score agrees with search; the results file without its settings."""
+    queries = collection.queries
+    written = {args.expansions.stem: retrieval.read_expansions(args.expansions, queries)} if args.expansions else {}
+    tuned = expand.load_expander(args.model, revision=args.revision)
+    base_model = args.untuned or tuned.base_model
+    untuned = expand.load_expander(base_model) if base_model else None
+    kinds = agreement.kinds([query.text for query in queries], tuned, untuned, written)
+    index = search.Index(collection, search.Embedder(args.embedding))
+    return {
+        "tuned": _described(args, tuned, queries),
+        "untuned": base_model,
+        **agreement.evaluate(index, queries, kinds),
+    }
 
 
 def main() -> int:
     """Search, measure and print."""
     args = parse_arguments()
-    if args.model:
-        base.with_llama(args.model)
+    for model in (args.model, args.untuned):
+        base.with_llama(model or "")
+    shown = agreement if args.agreement else retrieval
     try:
         collection = load_collection(args.collection)
-        queries = evaluation.spread(collection.queries, args.limit)
+        queries = evaluation.spread(collection.queries, args.limit or (agreement.QUERIES if args.agreement else None))
         collection = Collection(collection.name, collection.documents, queries)
-        name, expansions, how = _expanded(args, collection) if args.model or args.expansions else (None, None, {})
-        index = search.Index(collection, search.Embedder(args.embedding))
-        searches = retrieval.systems(queries, name, expansions)
-        results = {
-            "format": retrieval.FORMAT,
-            "settings": {
-                "collection": collection.name,
-                "documents": len(collection.documents),
-                "queries": len(queries),
-                "queries_hash": evaluation.queries_hash(query.text for query in queries),
-                "embedding": args.embedding,
-                "bypass": args.bypass,
-                "expander": how,
-            },
-            **retrieval.evaluate(collection, index, searches, name, args.bypass),
-        }
+        found = (compare_score if args.agreement else search_with)(args, collection)
     except (base.LoadError, CollectionError, evaluation.ResultsError, search.EmbeddingError) as error:
         print(f"eval_retrieval.py: {error}", file=sys.stderr)
         return 2
-    retrieval.print_results(results)
+    settings = {
+        "collection": collection.name,
+        "documents": len(collection.documents),
+        "queries": len(queries),
+        "queries_hash": evaluation.queries_hash(query.text for query in queries),
+        "embedding": args.embedding,
+        "bypass": args.bypass,
+        "reward_version": reward.REWARD_VERSION,
+    }
+    results = {"format": shown.FORMAT, "settings": settings, **found}
+    shown.print_results(results)
     if args.output:
+        picture = args.output.with_suffix(".png")
         evaluation.write_results(results, args.output)
-        retrieval.draw(results, args.output.with_suffix(".png"))
-        print(f"results are in {args.output}, a picture in {args.output.with_suffix('.png')}")
+        shown.draw(results, picture)
+        print(f"results are in {args.output}, a picture in {picture}")
     return 0
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-BATCH_SIZE = 32  # queries expanded side by side
+# Queries expanded side by side. A step of a small model takes a GPU the same time for one as for hundreds.
+BATCH_SIZE, GPU_BATCH_SIZE = 32, 512
 
 Decoding = Literal["qmd", "greedy"]
 
@@ -49,12 +50,18 @@ class Expander(ABC):
 
     @abstractmethod
     def generate(
-        self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0, max_tokens: int | None = None
+        self,
+        queries: Sequence[str],
+        *,
+        decoding: Decoding = "qmd",
+        seed: int = 0,
+        max_tokens: int | None = None,
+        temperature: float = qmd.SAMPLING.temperature,
     ) -> Iterator[tuple[int, Generation]]:
         """Yield (index of the query, generation) as they are done.
 
         "qmd" samples as QMD does, "greedy" takes the likeliest token. What a query gets depends on the query and the
-        seed, not on the queries beside it. `max_tokens` is QMD's limit unless given.
+        seed, not on the queries beside it. `max_tokens` is QMD's limit unless given, `temperature` QMD's.
         """
 
     def expand(self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0) -> list[str]:
@@ -70,7 +77,11 @@ def seed_of(query: str, seed: int) -> int:
     return zlib.crc32(f"{seed}\n{query}".encode())
 
 
-def sample_as_qmd(scores: "torch.Tensor", generators: Sequence["torch.Generator"]) -> "torch.Tensor":
+def sample_as_qmd(
+    scores: "torch.Tensor",
+    generators: Sequence["torch.Generator"],
+    temperature: float = qmd.SAMPLING.temperature,
+) -> "torch.Tensor":
     """Draw one token a row from logits [rows, vocabulary]; each row has its own generator.
 
     Top-k, top-p and temperature in llama.cpp's order: top-p cuts the distribution before the temperature sharpens it
@@ -80,7 +91,7 @@ def sample_as_qmd(scores: "torch.Tensor", generators: Sequence["torch.Generator"
 
     values, tokens = scores.float().topk(min(qmd.SAMPLING.top_k, scores.shape[-1]), dim=-1)
     shares = values.softmax(-1)
-    values = values.masked_fill(shares.cumsum(-1) - shares >= qmd.SAMPLING.top_p, -torch.inf) / qmd.SAMPLING.temperature
+    values = values.masked_fill(shares.cumsum(-1) - shares >= qmd.SAMPLING.top_p, -torch.inf) / temperature
     uniform = torch.stack([torch.rand(values.shape[-1], generator=generator) for generator in generators])
     noise = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7))).to(values.device)
     return tokens.gather(-1, (values + noise).argmax(-1, keepdim=True)).squeeze(-1)
@@ -109,16 +120,24 @@ class TransformersExpander(Expander):
         return base.prompt_tokens(self.tokenizer, qmd.chatml_prompt(query, system=self.system))
 
     def generate(
-        self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0, max_tokens: int | None = None
+        self,
+        queries: Sequence[str],
+        *,
+        decoding: Decoding = "qmd",
+        seed: int = 0,
+        max_tokens: int | None = None,
+        temperature: float = qmd.SAMPLING.temperature,
     ) -> Iterator[tuple[int, Generation]]:
         """See Expander."""
         prompts = [self.prompt_tokens(query) for query in queries]
         order = sorted(range(len(queries)), key=lambda index: len(prompts[index]))
-        for start in range(0, len(order), BATCH_SIZE):
-            batch = order[start : start + BATCH_SIZE]
+        size = BATCH_SIZE if self.model.device.type == "cpu" else GPU_BATCH_SIZE
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
             begun = time.monotonic()
             seeds = [seed_of(queries[index], seed) for index in batch] if decoding == "qmd" else None
-            answers = self._generate([prompts[i] for i in batch], seeds, max_tokens or qmd.SAMPLING.max_tokens)
+            limit = max_tokens or qmd.SAMPLING.max_tokens
+            answers = self._generate([prompts[i] for i in batch], seeds, limit, temperature)
             seconds = (time.monotonic() - begun) / len(batch)
             for index, answer in zip(batch, answers, strict=True):
                 finished = self.end in answer
@@ -126,7 +145,9 @@ class TransformersExpander(Expander):
                 text = self.tokenizer.decode(said, skip_special_tokens=True)
                 yield index, Generation(text, len(said) + finished, seconds, finished)
 
-    def _generate(self, prompts: list[list[int]], seeds: list[int] | None, max_tokens: int) -> list[list[int]]:
+    def _generate(
+        self, prompts: list[list[int]], seeds: list[int] | None, max_tokens: int, temperature: float
+    ) -> list[list[int]]:
         """Answers up to and with the end of turn.
 
         A finished one leaves the batch, where `generate` would carry it to the end of the longest.
@@ -150,7 +171,8 @@ class TransformersExpander(Expander):
                 scores = self.model(
                     ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
                 ).logits[:, -1]
-                drawn = sample_as_qmd(scores, [generators[row] for row in rows]) if generators else scores.argmax(-1)
+                own = [generators[row] for row in rows] if generators else []
+                drawn = sample_as_qmd(scores, own, temperature) if own else scores.argmax(-1)
                 for row, token in zip(rows, drawn.tolist(), strict=True):
                     answers[row].append(token)
                 going = [answers[row][-1] != self.end and len(answers[row]) < max_tokens for row in rows]

@@ -45,18 +45,24 @@ class LlamaExpander(Expander):
         return bos + self.llama.tokenize(prompt, add_bos=False, special=True)
 
     def generate(
-        self, queries: Sequence[str], *, decoding: Decoding = "qmd", seed: int = 0, max_tokens: int | None = None
+        self,
+        queries: Sequence[str],
+        *,
+        decoding: Decoding = "qmd",
+        seed: int = 0,
+        max_tokens: int | None = None,
+        temperature: float = qmd.SAMPLING.temperature,
     ) -> Iterator[tuple[int, Generation]]:
         """See Expander."""
         limit = max_tokens or qmd.SAMPLING.max_tokens
         for index, query in enumerate(queries):
             begun = time.monotonic()
             own_seed = seed_of(query, seed) if decoding == "qmd" else None
-            said, finished = self._generate(self.prompt_tokens(query), own_seed, limit)
+            said, finished = self._generate(self.prompt_tokens(query), own_seed, limit, temperature)
             text = self.llama.detokenize(said).decode("utf-8", errors="replace")
             yield index, Generation(text, len(said) + finished, time.monotonic() - begun, finished)
 
-    def _generate(self, prompt: list[int], seed: int | None, limit: int) -> tuple[list[int], bool]:
+    def _generate(self, prompt: list[int], seed: int | None, limit: int, temperature: float) -> tuple[list[int], bool]:
         import torch
 
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
@@ -65,7 +71,7 @@ class LlamaExpander(Expander):
         self._read(prompt)
         said: list[int] = []
         while len(said) < limit:
-            token = self._next(generator)
+            token = self._next(generator, temperature)
             if token in (self.end, self.llama.token_eos()):
                 return said, True
             said.append(token)
@@ -74,7 +80,7 @@ class LlamaExpander(Expander):
             self.llama.eval([token])
         return said, False
 
-    def _next(self, generator: "torch.Generator | None") -> int:
+    def _next(self, generator: "torch.Generator | None", temperature: float) -> int:
         """Draw from all tokens; if the grammar forbids what came, from those it allows (AddonSampler.cpp, sample)."""
         import llama_cpp
         import numpy
@@ -84,7 +90,7 @@ class LlamaExpander(Expander):
         scores = torch.from_numpy(numpy.ctypeslib.as_array(logits, shape=(self.llama.n_vocab(),)).copy())
 
         def draw() -> int:
-            return int(sample_as_qmd(scores[None], [generator]) if generator else scores.argmax())
+            return int(sample_as_qmd(scores[None], [generator], temperature) if generator else scores.argmax())
 
         token = draw()
         if self._grammar and not self._grammar.allowed([token])[0]:

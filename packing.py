@@ -64,21 +64,38 @@ def pack(examples: list[dict[str, list[int]]]) -> dict[str, Any]:
     }
 
 
+def tree_mask(branches: list[Branch], device: torch.device | str = "cpu") -> torch.Tensor:
+    """Which tokens of a row each one attends to, bool [1, 1, N, N]: those of its own branch, up to itself."""
+    own = [len(places) - shared for places, shared in branches]
+    mask = torch.zeros(sum(own), sum(own), dtype=torch.bool, device=device)
+    start = 0
+    for (places, shared), count in zip(branches, own, strict=True):
+        seen = torch.ones(count, len(places), dtype=torch.bool, device=device).tril(shared)
+        mask[start : start + count, places.to(device)] = seen
+        start += count
+    return mask[None, None]
+
+
 def packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: None,
+    attention_mask: torch.Tensor | None,
     *,
     branches: list[Branch],
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention inside each branch; query, key and value are [1, heads, N, dimension].
 
+    With the `tree_mask` in one go, which suits a GPU: it takes small kernels one by one hardly faster than big ones.
+    Without it branch by branch, which suits a CPU: nothing is computed that the mask would throw away.
+
     A model that does not hand `branches` down to its attention layers fails here, with a TypeError, before it learns
     anything wrong.
     """
+    if attention_mask is not None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)[0], None
     outputs = []
     own_queries = query.split([len(places) - shared for places, shared in branches], dim=2)
     for (places, shared), own in zip(branches, own_queries, strict=True):
@@ -127,6 +144,8 @@ class PackedTrainer(PaddedTrainer):
         labels = inputs["labels"][0]
         trained = (labels != IGNORED).nonzero().squeeze(1)
         rows = {name: value for name, value in inputs.items() if name != "labels"}
+        if labels.device.type != "cpu":
+            rows["attention_mask"] = tree_mask(rows["branches"], labels.device)
         # Through the model's own forward, which DistributedDataParallel wraps; it keeps the logits asked for alone.
         logits = model(**rows, logits_to_keep=trained, use_cache=False).logits[0]
         loss = torch.nn.functional.cross_entropy(logits.float(), labels[trained], reduction="sum")

@@ -3,7 +3,8 @@
 The results file is one JSON object:
 
     format        1; changes when the meaning of a key does
-    settings      collection (name, documents, queries), embedding model, expander and how it was asked, bypass
+    settings      collection (name, documents, queries), embedding model, bypass, reward version
+    expander      which one, and how it was asked
     systems       for each system its mean of each measure, and beside the original query alone the mean difference
                   with its 95% paired bootstrap interval and the queries that it wins, ties and loses (by nDCG@10); the
                   share of its lex lines that find nothing
@@ -16,7 +17,7 @@ of any positive grade.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -106,8 +107,10 @@ def measure(grades: Mapping[str, Mapping[str, int]], runs: Mapping[str, Sequence
     return found
 
 
-def _search(index: Index, searches: Sequence[System], queries: Sequence[JudgedQuery], bypass: bool) -> dict[str, Any]:
-    """For each system and query the ranked lists of each sample."""
+def search_with(
+    index: Index, searches: Sequence[System], queries: Sequence[JudgedQuery], bypass: bool = False
+) -> dict[str, Any]:
+    """Search with every system: its `lines` and its ranked `lists`, by system and query, for each sample."""
     lines = {system.name: {query.text: system.lines(query.text) for query in queries} for system in searches}
     texts = [query.text for query in queries]
     for samples in lines.values():
@@ -120,6 +123,21 @@ def _search(index: Index, searches: Sequence[System], queries: Sequence[JudgedQu
                 index.lists(query.text, sample, vectors, bypass=bypass) for sample in lines[system.name][query.text]
             ]
     return {"lines": lines, "lists": found}
+
+
+def measures_of(
+    lists: Mapping[str, Sequence[Sequence[RankedList]]], queries: Sequence[JudgedQuery]
+) -> dict[str, list[dict[str, float]]]:
+    """By query id, each measure of each sample of one system; `lists` as `search_with` gives them for it."""
+    runs, grades = {}, {}
+    for query in queries:
+        for number, sample in enumerate(lists[query.id]):
+            runs[f"{query.id}#{number}"] = [id for id, _ in fused(sample)]
+            grades[f"{query.id}#{number}"] = query.grades
+    found: dict[str, list[dict[str, float]]] = {query.id: [] for query in queries}
+    for key, measured in measure(grades, runs).items():
+        found[key.rpartition("#")[0]].append(measured)
+    return found
 
 
 def _culprit(query: JudgedQuery, samples: Sequence[Sequence[RankedList]]) -> dict[str, Any]:
@@ -143,21 +161,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Search with every system and measure; the results file without its settings."""
     queries = collection.queries
-    searched = _search(index, searches, queries, bypass)
-    scores: dict[str, dict[str, dict[str, float]]] = {}
-    for system in searches:
-        runs, grades = {}, {}
-        for query in queries:
-            for number, lists in enumerate(searched["lists"][system.name][query.id]):
-                runs[f"{query.id}#{number}"] = [id for id, _ in fused(lists)]
-                grades[f"{query.id}#{number}"] = query.grades
-        measured = measure(grades, runs)
-        samples: dict[str, list[dict[str, float]]] = {query.id: [] for query in queries}
-        for key, found in measured.items():
-            samples[key.rpartition("#")[0]].append(found)
-        scores[system.name] = {
-            id: {name: mean(sample[name] for sample in found) for name in MEASURES} for id, found in samples.items()
+    searched = search_with(index, searches, queries, bypass)
+    scores = {
+        system.name: {
+            id: {name: mean(sample[name] for sample in samples) for name in MEASURES}
+            for id, samples in measures_of(searched["lists"][system.name], queries).items()
         }
+        for system in searches
+    }
     summary = {
         system.name: {
             **_summary(scores[system.name], scores[ORIGINAL]),
@@ -273,11 +284,3 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
-
-
-def gather(rows: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """(query, text) pairs as Expansions."""
-    found: dict[str, list[str]] = {}
-    for query, text in rows:
-        found.setdefault(query, []).append(text)
-    return found

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -183,6 +183,9 @@ class Index:
                 for number, document in enumerate(collection.documents)
             ),
         )
+        # What a line finds: many systems ask with the same one.
+        self._lex_found: dict[str, list[tuple[str, float]]] = {}
+        self._vec_found: dict[str, list[str]] = {}
         self._owners: list[int] = []
         self._vectors = self._embedded(collection.documents)
 
@@ -196,9 +199,12 @@ class Index:
 
     def lex(self, text: str) -> list[tuple[str, float]]:
         """The documents that match a lex line, best first, with FTS5's BM25 (lower is better)."""
-        match = qmd.fts_query(text)
-        if match is None:
-            return []
+        if text not in self._lex_found:
+            match = qmd.fts_query(text)
+            self._lex_found[text] = [] if match is None else self._matches(match)
+        return self._lex_found[text]
+
+    def _matches(self, match: str) -> list[tuple[str, float]]:
         found = self._fts.execute(
             f"SELECT rowid, {qmd.FTS_RANK} AS score FROM documents_fts WHERE documents_fts MATCH ?"
             " ORDER BY score LIMIT ?",
@@ -214,8 +220,14 @@ class Index:
         )
         return dict(zip(wanted, vectors, strict=True))
 
-    def vec(self, vector: "numpy.ndarray") -> list[str]:
-        """The documents nearest to a vector, best first: those of the nearest chunks."""
+    def vec(self, text: str, vectors: "Mapping[str, numpy.ndarray]") -> list[str]:
+        """The documents nearest to a text, best first; `vectors` has its vector."""
+        if text not in self._vec_found:
+            self._vec_found[text] = self._nearest(vectors[text])
+        return self._vec_found[text]
+
+    def _nearest(self, vector: "numpy.ndarray") -> list[str]:
+        """The documents of the chunks nearest to a vector."""
         import numpy
 
         nearness = self._vectors @ vector
@@ -245,10 +257,10 @@ class Index:
         for line in lines:
             if line.type == "lex":
                 lists.append(RankedList(line, False, tuple(id for id, _ in self.lex(line.text))))
-        lists.append(RankedList(qmd.Line("vec", query), True, tuple(self.vec(vectors[query]))))
+        lists.append(RankedList(qmd.Line("vec", query), True, tuple(self.vec(query, vectors))))
         for line in lines:
             if line.type != "lex":
-                lists.append(RankedList(line, False, tuple(self.vec(vectors[line.text]))))
+                lists.append(RankedList(line, False, tuple(self.vec(line.text, vectors))))
         return [found for found in lists if found.ids]
 
 

@@ -166,7 +166,7 @@ def test_a_lex_line_finds_what_holds_all_its_terms(index: Index) -> None:
 
 def test_a_vec_line_finds_what_means_the_same(index: Index) -> None:
     line = "bread that proofs in the refrigerator"
-    assert index.vec(index.embed_queries([line])[line])[0] == "sourdough"
+    assert index.vec(line, index.embed_queries([line]))[0] == "sourdough"
 
 
 def test_lists_stand_in_qmds_order_and_weigh_as_in_qmd(index: Index) -> None:
@@ -359,7 +359,7 @@ def test_a_model_expands_the_queries_once(tiny_llama: Path, tmp_path: Path) -> N
     first, second = (json.loads(output.read_text()) for output in outputs)
     assert first == second
     assert first["settings"]["queries"] == 2
-    assert first["settings"]["expander"]["weights"]
+    assert first["expander"]["weights"]
 
 
 @pytest.mark.parametrize(

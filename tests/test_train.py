@@ -257,8 +257,11 @@ def test_a_tracker_that_is_not_there_is_one_line(tracker: str, says: str, tiny_q
 # --- Packing -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("in_one_go", [False, True])  # as on a CPU, as on a GPU
 @pytest.mark.parametrize("base", ["tiny_qwen3", "tiny_llama"])
-def test_a_packed_batch_has_the_loss_and_gradients_of_a_padded_one(base: str, request: pytest.FixtureRequest) -> None:
+def test_a_packed_batch_has_the_loss_and_gradients_of_a_padded_one(
+    base: str, in_one_go: bool, request: pytest.FixtureRequest
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -283,6 +286,8 @@ def test_a_packed_batch_has_the_loss_and_gradients_of_a_padded_one(base: str, re
     row = packing.pack(examples)
     assert row["input_ids"].shape[1] < sum(len(example["input_ids"]) for example in examples)
     labels = row.pop("labels")[0]
+    if in_one_go:
+        row["attention_mask"] = packing.tree_mask(row["branches"])
     logits = model(**row, use_cache=False).logits[0]
     loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100)
     assert loss.item() == pytest.approx(padded.loss.item(), rel=1e-5)

@@ -1,0 +1,81 @@
+"""What models said, kept on disk: nobody waits twice for the same expansion, and an interrupted run goes on.
+
+A file under outputs/generations/ holds what one model said under one way of asking: a line that describes both, then a
+line a query. How the answers are scored later changes nothing in it.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import qmd
+from dataset.console import tracked
+from evaluation import identity
+from expander import Decoding, Expander, Generation
+
+ROOT = Path(__file__).resolve().parent
+FOLDER = ROOT / "outputs" / "generations"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One way of asking a model."""
+
+    decoding: Decoding = "qmd"
+    seed: int = 1
+    temperature: float = qmd.SAMPLING.temperature
+
+
+def _described(expander: Expander, asking: Asking) -> dict[str, Any]:
+    weights, _ = identity(Path(expander.name))
+    return {
+        "model": expander.name if weights is None else weights,
+        "base": expander.base_model,
+        "prompt": "served" if expander.system else "plain",
+        "grammar": expander.grammar,
+        "qmd_version": qmd.QMD_VERSION,
+        **asdict(asking),
+    }
+
+
+def kept_in(expander: Expander, asking: Asking, folder: Path = FOLDER) -> Path:
+    """The file of what `expander` says when it is asked so."""
+    described = json.dumps(_described(expander, asking), sort_keys=True)
+    return folder / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.jsonl"
+
+
+def _read(path: Path) -> dict[str, Generation]:
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:  # cut short by a kill
+            continue
+        query = row.pop("query")
+        found[query] = Generation(**row)
+    return found
+
+
+def generations(
+    expander: Expander, queries: Sequence[str], asking: Asking = Asking(), folder: Path = FOLDER
+) -> list[Generation]:
+    """What `expander` says to each query: read where it was asked before, generated and kept where it was not."""
+    path = kept_in(expander, asking, folder)
+    known = _read(path)
+    missing = [query for query in dict.fromkeys(queries) if query not in known]
+    if missing:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = not path.exists() or path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            if file.tell() == 0:
+                file.write(json.dumps(_described(expander, asking)) + "\n")
+            file.write("" if whole else "\n")
+            said = expander.generate(missing, **asdict(asking))
+            for index, generation in tracked(said, "expansions", total=len(missing)):
+                known[missing[index]] = generation
+                file.write(json.dumps({"query": missing[index], **asdict(generation)}, ensure_ascii=False) + "\n")
+                file.flush()
+    return [known[query] for query in queries]
