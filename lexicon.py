@@ -363,6 +363,10 @@ react redis redux rollup ruby rust safari salesforce samsung sap scala sentry sh
 spring sqlite ssh stripe supabase svelte swift systemd tableau tailscale tailwind telegram tensorflow terraform
 tesla tmux toyota trello typescript ubuntu unity vagrant vercel vim visa vite vscode vue webpack whatsapp windows
 wireguard wordpress xcode yarn youtube zendesk zoom zotero zsh""")
+# Languages to write programs in: what is written in one seldom names it.
+PROGRAMMING_LANGUAGES = _words("""
+bash c# c++ dart elixir golang haskell java javascript js julia kotlin lua matlab perl php powershell python r ruby
+rust scala sql swift typescript""")
 HOW_TO_WORDS = _words("""
 howto setup steps setting configuring wie cómo como comment come hoe jak как nasıl كيف طريقة कैसे""")
 # Short or capital words that are no names, and owners that are none ("today's").

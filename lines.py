@@ -15,6 +15,8 @@ from query import Query, turns_into_how_to
 # What a line of 1, 2, 3 or 4 ANDed terms is worth: one term finds too much, and the share of lines that find nothing
 # at all is about 0.2 for 2 terms, 0.4-0.6 for 3, 0.6-0.85 for 4, 0.7-0.98 for 5 (SCORING.md, "Terms of a lex line").
 HIT = (0.8, 1.0, 0.75, 0.4)
+# And of one, two or three terms that the query lacks beside one of its own (SCORING.md, "Words that the query lacks").
+NEW_TERMS = (1.0, 0.85, 0.6, 0.45)
 HYDE_LENGTH = (50, 200)  # characters; a Chinese, Japanese or Korean one counts for two
 
 
@@ -241,8 +243,8 @@ def _judge_lex(query: Query, judged: Judged) -> None:
     new = sum([query.stems.isdisjoint(read.stems) for _, read in judged.wanted])
     if new == count and query.stems:
         judged.lower(_kinship(query, judged.line.text), "no word of the query")
-    elif new > 1:
-        judged.lower(0.85 ** (new - 1), f"{new} terms that the query lacks")
+    elif new > (len(query.stems) < 3):  # a query of two words has hardly a pair of its own to offer
+        judged.lower(NEW_TERMS[min(new, len(NEW_TERMS) - 1)], f"{new} term{'s' * (new > 1)} that the query lacks")
     if not query.excluded.isdisjoint(judged.stems):
         judged.lower(0.3, "searches for what the query excludes")
     _names_kept(query, judged, 0.7)

@@ -4,6 +4,7 @@ Rules and word lists (`lexicon.py`) only; standard library.
 """
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -203,6 +204,11 @@ class Query:
     trouble: bool
 
 
+def _says_where(name: NameMatcher, content: Set[str]) -> bool:
+    """Whether a name is a programming language beside two other words: it says where to look, not what for."""
+    return name.name.lower() in lexicon.PROGRAMMING_LANGUAGES and len(content - name.stems) >= 2
+
+
 # Fewer letters are a flag ("set -e").
 _EXCLUDED = re.compile(r'(?<!\S)-("[^"]+"|\w{3}\S*)')
 _DENIED = re.compile(r"\b(?:not|no|without|except|ohne|sans|sin|sem|senza|zonder|bez) (\S+)")
@@ -236,7 +242,11 @@ def read_query(query: str) -> Query:
         may_exclude=denied,
         language=code,
         latin=code not in _OTHER_SCRIPTS,
-        names=tuple(m for m in map(NameMatcher, named_entities(text, code)) if m.parts and not m.stems <= denied),
+        names=tuple(
+            name
+            for name in map(NameMatcher, named_entities(text, code))
+            if name.parts and not name.stems <= denied and not _says_where(name, specificity.keys())
+        ),
         how_to=asks_how_to(text),
         trouble=reports_trouble(text),
     )

@@ -28,7 +28,7 @@ import qmd
 from lines import NOTHING, Judged, judge_line
 from query import Query, read_query
 
-REWARD_VERSION = "1.0"
+REWARD_VERSION = "1.1"
 
 POINTS = {"format": 15, "quality": 45, "diversity": 15, "entity": 15, "hyde": 10}
 LIMITS = {"hyde": 1, "lex": 3, "vec": 3}  # lines a type
@@ -71,8 +71,8 @@ class Shares(NamedTuple):
 
 
 SHARES = {
-    "lex": Shares(present=5.5, quality=28, ranks=(0.5, 0.4, 0.1), spread=6, alike=1 / 3, new_word=3, names=9),
-    "vec": Shares(present=5.5, quality=17, ranks=(0.6, 0.4), spread=4, alike=0.5, new_word=2, names=6),
+    "lex": Shares(present=8, quality=36, ranks=(0.5, 0.4, 0.1), spread=9, alike=1 / 3, new_word=2, names=12),
+    "vec": Shares(present=3, quality=9, ranks=(0.6, 0.4), spread=3, alike=0.5, new_word=1, names=3),
 }
 HYDE_FIRST = 4  # points of the section "format"
 NO_HYDE = 0.6  # an expansion without a hyde earns this share of the hyde's points: more than a poor hyde earns
@@ -163,6 +163,16 @@ def _lost_names(query: Query, kind: str, sound: list[Judged]) -> list[tuple[str,
     ]
 
 
+def _keywords_follow_sentences(query: Query, judged: list[Judged]) -> None:
+    """Where all sentences are in another language, so are the keywords that the query lacks: two words don't tell."""
+    sentences = [j for j in judged if j.line.type != "lex"]
+    if sentences and all("language" in dict(j.faults) for j in sentences):
+        for this in judged:
+            if this.line.type == "lex" and not this.faults and not this.stems <= query.stems:
+                this.faults.append(("language", "another language than the query's, as its sentences are"))
+                this.value = 0.0
+
+
 @dataclass(slots=True)
 class Score:
     """A scored expansion: `percentage` is what counts, the rest explains it."""
@@ -205,6 +215,7 @@ def score(query: str, expansion: str) -> Score:
     if zero := _nothing_counts(expansion, lines, other):
         return Score(asked, [], [], [], zero)
     judged = [judge_line(asked, line) for line in lines]
+    _keywords_follow_sentences(asked, judged)
     ranked = {kind: _rank([j for j in judged if j.line.type == kind]) for kind in qmd.LINE_TYPES}
     has_hyde = any(line.type == "hyde" for line in lines)
     points = [("format", float(not has_hyde or lines[0].type == "hyde"), HYDE_FIRST)]
