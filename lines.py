@@ -45,7 +45,8 @@ class Judged:
 NOTHING: frozenset[str] = frozenset()
 
 
-def _read_line(query: Query, line: qmd.Line) -> Judged:
+def read_line(query: Query, line: qmd.Line) -> Judged:
+    """A line with its words, not judged yet."""
     wanted: list[tuple[qmd.LexTerm, language.Term]] = []
     excluded = names = NOTHING
     if line.type == "lex":
@@ -224,6 +225,11 @@ def _kinship(query: Query, text: str) -> float:
     return 0.85 if not terms else 0.7 if any(len(term) > 3 and term in lowered for term in terms) else 0.25
 
 
+def new_terms(query: Query, judged: Judged) -> int:
+    """How many terms of a lex line hold no word of the query."""
+    return sum([query.stems.isdisjoint(read.stems) for _, read in judged.wanted])
+
+
 def _judge_lex(query: Query, judged: Judged) -> None:
     count = len(judged.wanted)
     size = sum([_term_size(term) for term, _ in judged.wanted])
@@ -240,7 +246,7 @@ def _judge_lex(query: Query, judged: Judged) -> None:
     judged.lower(0.2 + 0.8 * sum(rarest) / len(rarest), "common words")
     if judged.distinct >= query.words and judged.stems == query.stems:
         judged.lower(0.35, "the same terms as the query, which QMD searches anyway")
-    new = sum([query.stems.isdisjoint(read.stems) for _, read in judged.wanted])
+    new = new_terms(query, judged)
     if new == count and query.stems:
         judged.lower(_kinship(query, judged.line.text), "no word of the query")
     elif new > (len(query.stems) < 3):  # a query of two words has hardly a pair of its own to offer
@@ -305,7 +311,7 @@ _JUDGES = {"lex": _judge_lex, "vec": _judge_vec, "hyde": _judge_hyde}
 
 def judge_line(query: Query, line: qmd.Line) -> Judged:
     """Judge one line by itself."""
-    judged = _read_line(query, line)
+    judged = read_line(query, line)
     _common_faults(query, judged)
     _JUDGES[line.type](query, judged)
     if judged.faults:

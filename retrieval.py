@@ -9,6 +9,9 @@ The results file is one JSON object:
                   with its 95% paired bootstrap interval and the queries that it wins, ties and loses (by nDCG@10); the
                   share of its lex lines that find nothing
     queries       for each query: id, text, and the measures of each system, averaged over its samples
+    lines         the expander's lines by type, lex lines by how many of their terms the query lacks: their number, the
+                  gain in nDCG@10 that one of them alone brings (a mean over queries, with its interval), and the share
+                  of lex lines that find nothing
     hurt          the queries that the expander hurts most, with the line that does it
 
 Systems are the original query alone, the baselines, and the expander: whole, and with each type of line left out.
@@ -28,6 +31,8 @@ from baselines import BASELINES
 from collection import Collection, CollectionError, JudgedQuery
 from dataset.console import console_for_tables, tracked
 from evaluation import mean_interval
+from lines import new_terms, read_line
+from query import read_query
 from search import Index, RankedList, fused
 
 FORMAT = 1
@@ -156,6 +161,43 @@ def _culprit(query: JudgedQuery, samples: Sequence[Sequence[RankedList]]) -> dic
     return {"line": str(lines[best]), "without": round(measured[best][MAIN], 4)}
 
 
+def _group(query: str, line: qmd.Line) -> str:
+    if line.type != "lex":
+        return line.type
+    asked = read_query(query)
+    new = new_terms(asked, read_line(asked, line))
+    return f"lex, {('all terms the query’s', '1 term that it lacks')[new] if new < 2 else '2 and more that it lacks'}"
+
+
+def line_gains(searched: Mapping[str, Any], name: str, queries: Sequence[JudgedQuery]) -> dict[str, dict[str, Any]]:
+    """What one line alone, beside the original query, brings; the part `lines` of the results file."""
+    runs, grades = {}, {}
+    groups: dict[str, dict[str, list[str]]] = {}  # the runs of each query
+    silent: dict[str, int] = {}
+    for query in queries:
+        for number, lines in enumerate(searched["lines"][name][query.text]):
+            lists = searched["lists"][name][query.id][number]
+            for place, line in enumerate(lines):
+                key = f"{query.id}#{number}.{place}"
+                alone = [found for found in lists if found.original or found.line == line]
+                runs[key], grades[key] = [id for id, _ in fused(alone)], query.grades
+                group = _group(query.text, line)
+                groups.setdefault(group, {}).setdefault(query.id, []).append(key)
+                silent[group] = silent.get(group, 0) + all(found.original for found in alone)
+    without = {query.id: searched["lists"][ORIGINAL][query.id][0] for query in queries}
+    runs |= {id: [document for document, _ in fused(lists)] for id, lists in without.items()}
+    grades |= {query.id: query.grades for query in queries}
+    measured = {key: found[MAIN] for key, found in measure(grades, runs).items()}
+    shown = {}
+    for group in sorted(groups):
+        gains = [mean(measured[key] for key in keys) - measured[id] for id, keys in groups[group].items()]
+        count = sum(map(len, groups[group].values()))
+        zero = round(silent[group] / count, 4) if group.startswith("lex") else None
+        gain = [round(value, 4) for value in mean_interval(gains)]
+        shown[group] = {"lines": count, "queries": len(gains), "gain": gain, "zero_hit": zero}
+    return shown
+
+
 def evaluate(
     collection: Collection, index: Index, searches: Sequence[System], expander: str | None, bypass: bool = False
 ) -> dict[str, Any]:
@@ -184,6 +226,7 @@ def evaluate(
         ],
     }
     if expander:
+        results["lines"] = line_gains(searched, expander, queries)
         ours, alone = scores[expander], scores[ORIGINAL]
         worst = sorted(queries, key=lambda query: ours[query.id][MAIN] - alone[query.id][MAIN])[:SHOWN]
         results["hurt"] = [
@@ -254,6 +297,17 @@ def print_results(results: Mapping[str, Any]) -> None:
         )
     screen = console_for_tables()
     screen.print(table)
+    if results.get("lines"):
+        table = Table(title=f"what one line alone brings: gain in {MAIN}, a mean over queries", title_justify="left")
+        table.add_column("line")
+        for column in ("lines", "queries", "gain", "95% interval", "finds nothing"):
+            table.add_column(column, justify="right")
+        for name, found in results["lines"].items():
+            gain, low, high = found["gain"]
+            zero = "" if found["zero_hit"] is None else f"{found['zero_hit']:.0%}"
+            counts = (str(found["lines"]), str(found["queries"]))
+            table.add_row(name, *counts, f"{gain:+.3f}", f"{low:+.3f} to {high:+.3f}", zero)
+        screen.print(table)
     if results.get("hurt"):
         screen.print(f"\nHurt most ({MAIN} of the original query, expanded, and without the line named):")
     for row in results.get("hurt", []):

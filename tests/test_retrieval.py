@@ -271,6 +271,21 @@ def test_each_line_type_is_left_out_in_turn(collection: Collection, index: Index
         assert system["wins"] + system["ties"] + system["losses"] == 3
 
 
+def test_each_line_is_measured_alone(collection: Collection, index: Index) -> None:
+    said = {
+        "mqtt client drops connection": "hyde: mqtt will\nlex: client connection\nlex: connection keepalive\nlex: client x y\n",
+        "bread from the icebox": "",
+        "Telegram 配置信息": "lex: Telegram 代理\nvec: 在 Telegram 的设置里\n",
+    }
+    searches = retrieval.systems(collection.queries, "ours", {query: [text] for query, text in said.items()})
+    found = retrieval.evaluate(collection, index, searches, "ours")["lines"]
+    own, one, two = "lex, all terms the query’s", "lex, 1 term that it lacks", "lex, 2 and more that it lacks"
+    assert {name: (row["lines"], row["queries"], row["zero_hit"]) for name, row in found.items()} == {
+        "hyde": (1, 1, None), own: (1, 1, 0), one: (2, 2, 0), two: (1, 1, 1), "vec": (1, 1, None)
+    }  # fmt: skip
+    assert found[two]["gain"] == [0, 0, 0]
+
+
 def test_the_query_hurt_most_is_named_with_the_line_that_did_it(collection: Collection, index: Index) -> None:
     bad = "hyde: the tomatoes want water on the soil, not on the leaves\nlex: the soil\n"
     said = {query.text: [bad if query.id == "q2" else ""] for query in collection.queries}
