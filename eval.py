@@ -27,11 +27,12 @@
     uv run eval.py tobil/qmd-query-expansion-1.7B -o eval_results.json
     uv run eval.py model-q8_0.gguf --compare eval_results.json       # llama.cpp, under QMD's grammar
     uv run eval.py outputs/sft --decoding greedy --limit 40          # a quick look
+    uv run eval.py outputs/sft --gate deployed.json                  # is it better than the deployed model?
 
 Results are kept as they come (beside the -o file, or in outputs/eval/); the same command continues after an
 interruption. The format of the results file is described in evaluation.py.
 
-Exit code 2 for bad input.
+Exit code 2 for bad input, 1 for a model that does not pass the gate.
 """
 
 import argparse
@@ -43,6 +44,7 @@ from pathlib import Path
 import base
 import evaluation
 import expand
+import gate
 from dataset import console
 from dataset.schema import SchemaError, load_queries
 
@@ -63,6 +65,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--plain", action="store_true", help="the prompt without the system turn that QMD serves")
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON")
     parser.add_argument("--compare", type=Path, metavar="RESULTS", help="other results, to print side by side")
+    parser.add_argument(
+        "--gate", type=Path, metavar="RESULTS", help="of the deployed model: code 1 unless this one is better (gate.py)"
+    )
     parser.add_argument("--worst", type=int, default=5, metavar="N", help="how many of the worst expansions to print")
     args = parser.parse_args()
     if args.decoding == "greedy" and args.seeds:
@@ -87,9 +92,12 @@ def main() -> int:
     base.with_llama(args.model)
     try:
         other = evaluation.read_results(args.compare) if args.compare else None
+        deployed = evaluation.read_results(args.gate) if args.gate else None
         queries = evaluation.spread(load_queries(args.queries), args.limit)
         expander = expand.load_expander(args.model, revision=args.revision, system=not args.plain)
         settings = evaluation.Settings.of(expander, queries, args.decoding, args.seeds, args.revision)
+        if deployed:
+            gate.check_comparable(settings.model_dump(mode="json"), deployed["settings"])
         results = evaluation.evaluate(expander, queries, settings, _partial(args, settings))
     except (base.LoadError, SchemaError, evaluation.ResultsError) as error:
         print(f"eval.py: {error}", file=sys.stderr)
@@ -102,6 +110,10 @@ def main() -> int:
         evaluation.print_comparison(results, other)
     if args.output:
         print(f"results are in {args.output}")
+    if deployed:
+        checks = gate.compare(results, deployed)
+        gate.print_checks(checks)
+        return 0 if all(check.passes for check in checks) else 1
     return 0
 
 

@@ -123,7 +123,8 @@ def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, A
     name, expansions, how = _expanded(args, queries) if args.model or args.expansions else (None, None, {})
     index = search.Index(collection, search.Embedder(args.embedding))
     searches = retrieval.systems(queries, name, expansions)
-    return {"expander": how, **retrieval.evaluate(collection, index, searches, name, args.bypass)}
+    expander = {"name": name, **how} if name else None
+    return {"expander": expander, **retrieval.evaluate(collection, index, searches, name, args.bypass)}
 
 
 def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:

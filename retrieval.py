@@ -4,7 +4,7 @@ The results file is one JSON object:
 
     format        1; changes when the meaning of a key does
     settings      collection (name, documents, queries), embedding model, bypass, reward version
-    expander      which one, and how it was asked
+    expander      its name among the systems, which one it is, and how it was asked
     systems       for each system its mean of each measure, and beside the original query alone the mean difference
                   with its 95% paired bootstrap interval and the queries that it wins, ties and loses (by nDCG@10); the
                   share of its lex lines that find nothing

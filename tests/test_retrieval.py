@@ -272,8 +272,9 @@ def test_each_line_type_is_left_out_in_turn(collection: Collection, index: Index
 
 
 def test_each_line_is_measured_alone(collection: Collection, index: Index) -> None:
+    lex = "lex: client connection\nlex: connection keepalive\nlex: client x y\n"
     said = {
-        "mqtt client drops connection": "hyde: mqtt will\nlex: client connection\nlex: connection keepalive\nlex: client x y\n",
+        "mqtt client drops connection": f"hyde: mqtt will\n{lex}",
         "bread from the icebox": "",
         "Telegram 配置信息": "lex: Telegram 代理\nvec: 在 Telegram 的设置里\n",
     }

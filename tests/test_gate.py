@@ -1,0 +1,119 @@
+"""The gate before publishing: what has to be better, what may not be worse, what can't be compared."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evaluation
+import gate
+from evaluation import ResultsError, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+CATEGORIES = ("code", "home")
+
+
+def results(scores: dict[str, list[float]], **summary: float) -> dict:
+    """A results file of 20 queries a category; `scores` are those of a category's queries, in turn."""
+    rows = []
+    for category in CATEGORIES:
+        for number in range(20):
+            score = scores[category][number % len(scores[category])]
+            rows.append(
+                {
+                    "query": f"{category} {number}", "category": category, "seed": 1, "score": score, "text": "",
+                    "tokens": 1, "seconds": 1, "finished": True, "valid": True, "kept": 4, "dropped": 0,
+                    "duplicates": 0,
+                }
+            )  # fmt: skip
+    settings = Settings(
+        model="m", revision=None, weights=None, base=None, training_data=None, queries=40, queries_hash="q",
+        prompt="served", decoding="qmd", grammar=True, seeds=(1,),
+    )  # fmt: skip
+    found = evaluation.results_of(settings, rows)
+    found["summary"].update(summary)
+    return found
+
+
+DEPLOYED = results({"code": [70, 72], "home": [70, 74]}, dropped=0.02, duplicates=0.02, runaway=0.005)
+BETTER = results({"code": [75, 78], "home": [74, 79]}, dropped=0.02, duplicates=0.01, runaway=0.005)
+
+
+def failing(candidate: dict, deployed: dict = DEPLOYED, **search: dict) -> list[str]:
+    return [check.what for check in gate.compare(candidate, deployed, **search) if not check.passes]
+
+
+def test_what_is_better_everywhere_passes() -> None:
+    assert failing(BETTER) == []
+
+
+def test_a_gain_that_may_be_chance_does_not_pass() -> None:
+    assert failing(results({"code": [72, 71], "home": [72, 72.5]})) == ["mean score"]
+    assert failing(DEPLOYED) == ["mean score"]
+
+
+def test_no_category_may_pay_for_the_others() -> None:
+    candidate = results({"code": [95, 96], "home": [62, 66]})
+    assert failing(candidate) == ["score, home"]
+    # A loss of less than three points, or one that may be chance, is let through.
+    assert failing(results({"code": [95, 96], "home": [69, 73]})) == []
+
+
+@pytest.mark.parametrize("count", gate.COUNTS)
+def test_what_qmd_does_with_the_lines_may_not_get_worse(count: str) -> None:
+    candidate = copy.deepcopy(BETTER)
+    candidate["summary"][count] = 0.021
+    assert failing(candidate) == [count]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("queries_hash", "other", "other queries"),
+        ("reward_version", "0.9", "another version of the reward"),
+        ("prompt", "plain", "another prompt"),
+        ("seeds", [1, 2], "other seeds"),
+    ],
+)
+def test_results_of_another_evaluation_are_refused(key: str, value: object, words: str) -> None:
+    deployed = copy.deepcopy(DEPLOYED)
+    deployed["settings"][key] = value
+    with pytest.raises(ResultsError, match=f"the deployed model's results are of {words}: evaluate it again"):
+        gate.compare(BETTER, deployed)
+
+
+def searched(name: str, ndcg: list[float], embedding: str = "minilm") -> dict:
+    settings = {"collection": "notes", "queries_hash": "q", "embedding": embedding, "bypass": False}
+    rows = [{"id": str(number), name: {"nDCG@10": ndcg[number % len(ndcg)]}} for number in range(40)]
+    return {"settings": settings, "expander": {"name": name}, "queries": rows}
+
+
+def test_search_may_not_get_worse_where_both_sides_know_it() -> None:
+    deployed = searched("old", [0.5, 0.6])
+    worse, better = searched("new", [0.4, 0.55]), searched("new", [0.5, 0.62])
+    assert failing(BETTER, candidate_search=worse, deployed_search=deployed) == ["nDCG@10, notes"]
+    assert failing(BETTER, candidate_search=better, deployed_search=deployed) == []
+    assert failing(BETTER, candidate_search=worse) == []
+    with pytest.raises(ResultsError, match="differ in embedding"):
+        failing(BETTER, candidate_search=better, deployed_search=searched("old", [0.5], "other"))
+
+
+def test_the_command_stops_what_is_not_better(tiny_llama: Path, tmp_path: Path) -> None:
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "eval.py", tiny_llama, "--limit", "2", "--seeds", "1", *arguments]
+        return subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+
+    deployed = tmp_path / "deployed.json"
+    assert run("-o", deployed).returncode == 0
+    same = run("--gate", deployed)
+    assert same.returncode == 1
+    assert "candidate against deployed" in same.stdout and "NO" in same.stdout
+    noted = json.loads(deployed.read_text())
+    noted["settings"]["reward_version"] = "0.1"
+    deployed.write_text(json.dumps(noted))
+    other = run("--gate", deployed)
+    assert other.returncode == 2
+    assert "another version of the reward" in other.stderr and len(other.stderr.splitlines()) == 1
