@@ -14,7 +14,8 @@ The results file is one JSON object:
                   of lex lines that find nothing
     hurt          the queries that the expander hurts most, with the line that does it
 
-Systems are the original query alone, the baselines, and the expander: whole, and with each type of line left out.
+Systems are the original query alone, the baselines, and the expander: whole, without each type of line, and with one
+lex or one vec line, the first.
 Measures are trec_eval's: nDCG@10 with the grade as the gain, the reciprocal rank and the recall among 20 of documents
 of any positive grade.
 """
@@ -74,26 +75,29 @@ def read_expansions(path: Path, queries: Sequence[JudgedQuery]) -> dict[str, lis
 
 @dataclass(frozen=True)
 class System:
-    """One way of searching: the texts it has for each query, and the type of line that is left out of them."""
+    """One way of searching: the texts it has for each query, and how many lines of one type are used of them."""
 
     name: str
     expansions: Expansions
-    without: str | None = None
+    limited: str | None = None
+    to: int = 0
 
     def lines(self, query: str) -> list[list[qmd.Line]]:
         """For each sample the lines that QMD searches."""
-        return [
-            [line for line in qmd.served(query, text).kept if line.type != self.without] if text else []
-            for text in self.expansions[query]
-        ]
+        return [self._within(qmd.served(query, text).kept) if text else [] for text in self.expansions[query]]
+
+    def _within(self, lines: Sequence[qmd.Line]) -> list[qmd.Line]:
+        used = [line for line in lines if line.type == self.limited][: self.to]
+        return [line for line in lines if line.type != self.limited or line in used]
 
 
 def systems(queries: Sequence[JudgedQuery], name: str | None, expansions: Expansions | None) -> list[System]:
-    """The baselines, and the expander `name` with each of its line types left out in turn."""
+    """The baselines, and the expander `name`: whole, without each type of line in turn, with the first line of it."""
     found = [System(key, {query.text: [expand(query.text)] for query in queries}) for key, expand in BASELINES.items()]
     if name and expansions:
         found.append(System(name, expansions))
         found += [System(f"{name} without {kind}", expansions, kind) for kind in qmd.LINE_TYPES]
+        found += [System(f"{name} with one {kind}", expansions, kind, 1) for kind in ("lex", "vec")]
     return found
 
 

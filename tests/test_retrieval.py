@@ -258,6 +258,7 @@ def test_each_line_type_is_left_out_in_turn(collection: Collection, index: Index
     }
     searches = retrieval.systems(collection.queries, "ours", {query: [text] for query, text in said.items()})
     names = ["original", "rare-pairs", "template", "ours", "ours without hyde", "ours without lex", "ours without vec"]
+    names += ["ours with one lex", "ours with one vec"]
     assert [system.name for system in searches] == names
     results = retrieval.evaluate(collection, index, searches, "ours")
     assert list(results["systems"]) == names
@@ -267,6 +268,9 @@ def test_each_line_type_is_left_out_in_turn(collection: Collection, index: Index
     assert results["systems"]["ours without lex"]["zero_hit_lex"] is None
     kept = {system.name: system.lines("mqtt client drops connection") for system in searches}
     assert [[line.type for line in sample] for sample in kept["ours without hyde"]] == [["lex", "lex"]]
+    assert [[line.text for line in sample] for sample in kept["ours with one lex"]] == [
+        ["tomatoes and mqtt", "connection keepalive"]
+    ]
     for system in results["systems"].values():
         assert system["wins"] + system["ties"] + system["losses"] == 3
 
