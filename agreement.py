@@ -84,7 +84,7 @@ def kinds(
         if name != retrieval.ORIGINAL
     ]
     found += [Kind(name, texts) for name, texts in written.items()]
-    clean = next((kind for kind in found if kind.name in written), found[0])
+    clean = next(kind for kind in found if kind.name == next(iter(written), TUNED))
     for name, spoil in SPOILERS.items():
         texts = {query: [spoil(query, clean.texts[query][0])] for query in queries}
         found.append(Kind(f"{clean.name}, {name}", texts, clean=clean.name))

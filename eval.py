@@ -45,6 +45,7 @@ import base
 import evaluation
 import expand
 import gate
+import retrieval
 from dataset import console
 from dataset.schema import SchemaError, load_queries
 
@@ -68,10 +69,19 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--gate", type=Path, metavar="RESULTS", help="of the deployed model: code 1 unless this one is better (gate.py)"
     )
+    parser.add_argument(
+        "--retrieval",
+        type=Path,
+        nargs=2,
+        metavar=("OURS", "DEPLOYED"),
+        help="for the gate: what eval_retrieval.py -o wrote of both",
+    )
     parser.add_argument("--worst", type=int, default=5, metavar="N", help="how many of the worst expansions to print")
     args = parser.parse_args()
     if args.decoding == "greedy" and args.seeds:
         parser.error("greedy decoding has no seeds")
+    if args.retrieval and not args.gate:
+        parser.error("--retrieval is for --gate")
     if args.limit is not None and args.limit < 1:
         parser.error("--limit wants a number of queries, 1 and more")
     args.seeds = args.seeds or ([0] if args.decoding == "greedy" else list(evaluation.SEEDS))
@@ -93,11 +103,14 @@ def main() -> int:
     try:
         other = evaluation.read_results(args.compare) if args.compare else None
         deployed = evaluation.read_results(args.gate) if args.gate else None
+        searched = [retrieval.read_results(path) for path in args.retrieval or []]
         queries = evaluation.spread(load_queries(args.queries), args.limit)
         expander = expand.load_expander(args.model, revision=args.revision, system=not args.plain)
         settings = evaluation.Settings.of(expander, queries, args.decoding, args.seeds, args.revision)
         if deployed:
             gate.check_comparable(settings.model_dump(mode="json"), deployed["settings"])
+        if searched:
+            gate.check_same_search(*(results["settings"] for results in searched))
         results = evaluation.evaluate(expander, queries, settings, _partial(args, settings))
     except (base.LoadError, SchemaError, evaluation.ResultsError) as error:
         print(f"eval.py: {error}", file=sys.stderr)
@@ -111,7 +124,7 @@ def main() -> int:
     if args.output:
         print(f"results are in {args.output}")
     if deployed:
-        checks = gate.compare(results, deployed)
+        checks = gate.compare(results, deployed, *searched)
         gate.print_checks(checks)
         return 0 if all(check.passes for check in checks) else 1
     return 0

@@ -62,6 +62,7 @@ import expand
 import retrieval
 import reward
 import search
+from baselines import BASELINES
 from collection import Collection, CollectionError, JudgedQuery, load_collection
 from dataset import console
 from dataset.schema import EvalQuery
@@ -78,7 +79,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--expansions", type=Path, metavar="JSONL", help="`query` and `text` a line, in place of a model"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of QMD's sampling; several are averaged")
+    parser.add_argument("--seeds", type=int, nargs="+", help="of QMD's sampling (default: 1); several are averaged")
     parser.add_argument("--limit", type=int, metavar="N", help="every so many-th query, N of them")
     parser.add_argument(
         "--embedding", default=search.MINILM, metavar="MODEL", help="a sentence-transformers model (all-MiniLM-L6-v2)"
@@ -96,6 +97,9 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--untuned is for --agreement")
     if args.model and args.expansions and not args.agreement:
         parser.error("wants a model or --expansions, not both")
+    if args.agreement and (args.bypass or args.seeds):
+        parser.error("--agreement has seeds of its own, and expands every query")
+    args.seeds = args.seeds or [1]
     if args.limit is not None and args.limit < 1:
         parser.error("--limit wants a number of queries, 1 and more")
     return args
@@ -117,9 +121,19 @@ def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[J
     return evaluation.Settings.of(expander, asked, "qmd", args.seeds, args.revision).model_dump(mode="json")
 
 
+def _check_name(args: argparse.Namespace) -> None:
+    """Raise CollectionError if the file of expansions has the name of something else in the results."""
+    taken = {*BASELINES, *agreement.ASKINGS, agreement.UNTUNED, "id", "text"}
+    if args.expansions and args.expansions.stem in taken:
+        raise CollectionError(
+            f"{args.expansions}: {args.expansions.stem} is the name of another system: rename the file"
+        )
+
+
 def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
     """What the expander, if there is one, and the baselines do to search; the results file without its settings."""
     queries = collection.queries
+    _check_name(args)
     name, expansions, how = _expanded(args, queries) if args.model or args.expansions else (None, None, {})
     index = search.Index(collection, search.Embedder(args.embedding))
     searches = retrieval.systems(queries, name, expansions)
@@ -130,6 +144,7 @@ def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, A
 def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
     """How well the score agrees with search; the results file without its settings."""
     queries = collection.queries
+    _check_name(args)
     written = {args.expansions.stem: retrieval.read_expansions(args.expansions, queries)} if args.expansions else {}
     tuned = expand.load_expander(args.model, revision=args.revision)
     base_model = args.untuned or tuned.base_model
@@ -137,7 +152,7 @@ def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str,
     kinds = agreement.kinds([query.text for query in queries], tuned, untuned, written)
     index = search.Index(collection, search.Embedder(args.embedding))
     return {
-        "tuned": _described(args, tuned, queries),
+        "tuned": {**_described(args, tuned, queries), "seeds": list(range(1, agreement.SAMPLES + 1))},
         "untuned": base_model,
         **agreement.evaluate(index, queries, kinds),
     }

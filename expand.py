@@ -62,7 +62,7 @@ def load_expander(
     if name.endswith(".gguf"):
         return LlamaExpander(Path(name), system)
     loaded, tokenizer, base_model = base.load_tuned(name, revision, device, dtype)
-    return TransformersExpander(loaded, tokenizer, name, base_model, system)
+    return TransformersExpander(loaded, tokenizer, name, base_model, system, revision)
 
 
 # --- The command ---------------------------------------------------------------------------------------

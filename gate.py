@@ -6,6 +6,7 @@ Both sides are results files of `eval.py` (evaluation.py says what they hold), a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import retrieval
@@ -62,9 +63,9 @@ def _categories(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> li
     checks = []
     for category, queries in members.items():
         gain, low, high = mean_interval([ours[query] - theirs[query] for query in queries])
-        summaries = [side["summary"]["categories"][category]["score"] for side in (candidate, deployed)]
+        means = [mean(side[query] for query in queries) for side in (ours, theirs)]
         why = f"{gain:+.1f}, {low:+.1f} to {high:+.1f}; it may not lie below {CATEGORY_LOSS:+.0f}"
-        checks.append(Check(f"score, {category}", *(f"{score:.1f}" for score in summaries), high >= CATEGORY_LOSS, why))
+        checks.append(Check(f"score, {category}", *(f"{score:.1f}" for score in means), high >= CATEGORY_LOSS, why))
     return checks
 
 
@@ -76,12 +77,17 @@ def _counts(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> list[C
     return checks
 
 
-def _search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
+def check_same_search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> None:
+    """Raise ResultsError unless two retrieval results, by their settings, are of the same search."""
     for key in ("collection", "queries_hash", "embedding", "bypass"):
-        if candidate["settings"][key] != deployed["settings"][key]:
+        if candidate[key] != deployed[key]:
             raise ResultsError(
                 f"the deployed model's retrieval results differ in {key}: measure it again, the same way"
             )
+
+
+def _search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
+    check_same_search(candidate["settings"], deployed["settings"])
     sides = []
     for results in (candidate, deployed):
         name = results["expander"]["name"]

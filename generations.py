@@ -32,7 +32,7 @@ class Asking:
 def _described(expander: Expander, asking: Asking) -> dict[str, Any]:
     weights, _ = identity(Path(expander.name))
     return {
-        "model": expander.name if weights is None else weights,
+        "model": weights or f"{expander.name}@{expander.revision or 'main'}",
         "base": expander.base_model,
         "prompt": "served" if expander.system else "plain",
         "grammar": expander.grammar,
@@ -49,7 +49,7 @@ def kept_in(expander: Expander, asking: Asking, folder: Path = FOLDER) -> Path:
 
 def _read(path: Path) -> dict[str, Generation]:
     found = {}
-    for line in path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []:
+    for line in path.read_bytes().split(b"\n")[1:] if path.exists() else []:
         try:
             row = json.loads(line)
         except ValueError:  # cut short by a kill
@@ -76,6 +76,6 @@ def generations(
             said = expander.generate(missing, **asdict(asking))
             for index, generation in tracked(said, "expansions", total=len(missing)):
                 known[missing[index]] = generation
-                file.write(json.dumps({"query": missing[index], **asdict(generation)}, ensure_ascii=False) + "\n")
+                file.write(json.dumps({"query": missing[index], **asdict(generation)}) + "\n")
                 file.flush()
     return [known[query] for query in queries]

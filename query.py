@@ -204,9 +204,10 @@ class Query:
     trouble: bool
 
 
-def _says_where(name: NameMatcher, content: Set[str]) -> bool:
-    """Whether a name is a programming language beside two other words: it says where to look, not what for."""
-    return name.name.lower() in lexicon.PROGRAMMING_LANGUAGES and len(content - name.stems) >= 2
+def _says_where(name: NameMatcher, content: Set[str], words: Set[str]) -> bool:
+    """Whether a name is the only programming language beside two other words: it says where to look, not what for."""
+    alone = words & lexicon.PROGRAMMING_LANGUAGES <= name.parts
+    return alone and name.name.lower() in lexicon.PROGRAMMING_LANGUAGES and len(content - name.stems) >= 2
 
 
 # Fewer letters are a flag ("set -e").
@@ -245,7 +246,7 @@ def read_query(query: str) -> Query:
         names=tuple(
             name
             for name in map(NameMatcher, named_entities(text, code))
-            if name.parts and not name.stems <= denied and not _says_where(name, specificity.keys())
+            if name.parts and not name.stems <= denied and not _says_where(name, specificity.keys(), frozenset(words))
         ),
         how_to=asks_how_to(text),
         trouble=reports_trouble(text),

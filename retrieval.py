@@ -31,7 +31,7 @@ import qmd
 from baselines import BASELINES
 from collection import Collection, CollectionError, JudgedQuery
 from dataset.console import console_for_tables, tracked
-from evaluation import mean_interval
+from evaluation import ResultsError, mean_interval
 from lines import new_terms, read_line
 from query import read_query
 from search import Index, RankedList, fused
@@ -73,9 +73,26 @@ def read_expansions(path: Path, queries: Sequence[JudgedQuery]) -> dict[str, lis
     return found
 
 
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a results file that has an expander. Raises ResultsError."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        name = results["expander"]["name"]
+        if results["format"] != FORMAT or not all(name in row for row in results["queries"]):
+            raise ValueError
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ResultsError(f"{path}: is no results file of eval_retrieval.py with an expander") from None
+    return results
+
+
 @dataclass(frozen=True)
 class System:
-    """One way of searching: the texts it has for each query, and how many lines of one type are used of them."""
+    """One way of searching: the texts it has for each query, and how many lines of one type are used of them.
+
+    An empty text is no expansion: the original query is searched alone.
+    """
 
     name: str
     expansions: Expansions
@@ -87,8 +104,8 @@ class System:
         return [self._within(qmd.served(query, text).kept) if text else [] for text in self.expansions[query]]
 
     def _within(self, lines: Sequence[qmd.Line]) -> list[qmd.Line]:
-        used = [line for line in lines if line.type == self.limited][: self.to]
-        return [line for line in lines if line.type != self.limited or line in used]
+        places = [place for place, line in enumerate(lines) if line.type == self.limited]
+        return [line for place, line in enumerate(lines) if place not in places[self.to :]]
 
 
 def systems(queries: Sequence[JudgedQuery], name: str | None, expansions: Expansions | None) -> list[System]:
@@ -119,8 +136,15 @@ def measure(grades: Mapping[str, Mapping[str, int]], runs: Mapping[str, Sequence
 def search_with(
     index: Index, searches: Sequence[System], queries: Sequence[JudgedQuery], bypass: bool = False
 ) -> dict[str, Any]:
-    """Search with every system: its `lines` and its ranked `lists`, by system and query, for each sample."""
+    """Search with every system: its `lines` and its ranked `lists`, by system and query, for each sample.
+
+    With `bypass` a query of which BM25 alone is sure is not expanded, as in QMD.
+    """
     lines = {system.name: {query.text: system.lines(query.text) for query in queries} for system in searches}
+    if bypass:
+        for query in (query for query in queries if index.is_sure(query.text)):
+            for samples in lines.values():
+                samples[query.text] = [[] for _ in samples[query.text]]
     texts = [query.text for query in queries]
     for samples in lines.values():
         texts += [line.text for found in samples.values() for sample in found for line in sample if line.type != "lex"]
@@ -128,9 +152,8 @@ def search_with(
     found: dict[str, Any] = {system.name: {} for system in searches}
     for query in tracked(queries, "queries"):
         for system in searches:
-            found[system.name][query.id] = [
-                index.lists(query.text, sample, vectors, bypass=bypass) for sample in lines[system.name][query.text]
-            ]
+            samples = lines[system.name][query.text]
+            found[system.name][query.id] = [index.lists(query.text, sample, vectors) for sample in samples]
     return {"lines": lines, "lists": found}
 
 
@@ -173,6 +196,12 @@ def _group(query: str, line: qmd.Line) -> str:
     return f"lex, {('all terms the query’s', '1 term that it lacks')[new] if new < 2 else '2 and more that it lacks'}"
 
 
+def _beside_original(lists: Sequence[RankedList], line: qmd.Line) -> list[RankedList]:
+    """The lists of the original query and the first one of a line, which may have come twice."""
+    first = next((found for found in lists if not found.original and found.line == line), None)
+    return [found for found in lists if found.original or found is first]
+
+
 def line_gains(searched: Mapping[str, Any], name: str, queries: Sequence[JudgedQuery]) -> dict[str, dict[str, Any]]:
     """What one line alone, beside the original query, brings; the part `lines` of the results file."""
     runs, grades = {}, {}
@@ -181,9 +210,9 @@ def line_gains(searched: Mapping[str, Any], name: str, queries: Sequence[JudgedQ
     for query in queries:
         for number, lines in enumerate(searched["lines"][name][query.text]):
             lists = searched["lists"][name][query.id][number]
-            for place, line in enumerate(lines):
+            for place, line in enumerate(dict.fromkeys(lines)):
                 key = f"{query.id}#{number}.{place}"
-                alone = [found for found in lists if found.original or found.line == line]
+                alone = _beside_original(lists, line)
                 runs[key], grades[key] = [id for id, _ in fused(alone)], query.grades
                 group = _group(query.text, line)
                 groups.setdefault(group, {}).setdefault(query.id, []).append(key)

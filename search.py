@@ -237,23 +237,21 @@ class Index:
         found = dict.fromkeys(self.ids[self._owners[chunk]] for chunk in nearest)
         return list(found)[: qmd.RESULTS_PER_LIST]
 
+    def is_sure(self, query: str) -> bool:
+        """Whether BM25 alone is so sure of the query's first document that QMD does not expand it."""
+        return qmd_search.strong_signal([score for _, score in self.lex(query)])
+
     def lists(
         self,
         query: str,
         lines: Sequence[qmd.Line],
         vectors: dict[str, "numpy.ndarray"],
-        *,
-        bypass: bool = False,
     ) -> list[RankedList]:
         """The ranked lists of a query and the lines of its expansion, in the order in which QMD fuses them.
 
-        `vectors` holds the vectors of the query and of all vec and hyde lines. With `bypass` a strong signal leaves
-        the expansion out, as QMD does. A list without a document is no list.
+        `vectors` holds the vectors of the query and of all vec and hyde lines. A list without a document is no list.
         """
-        own = self.lex(query)
-        if bypass and qmd_search.strong_signal([score for _, score in own]):
-            lines = []
-        lists = [RankedList(qmd.Line("lex", query), True, tuple(id for id, _ in own))]
+        lists = [RankedList(qmd.Line("lex", query), True, tuple(id for id, _ in self.lex(query)))]
         for line in lines:
             if line.type == "lex":
                 lists.append(RankedList(line, False, tuple(id for id, _ in self.lex(line.text))))

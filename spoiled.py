@@ -37,18 +37,33 @@ def _topic(query: str) -> str:
     return " ".join(extract_named_entities(query) or rarest_words(query, 1))
 
 
+def _rarest_held(query: str, text: str) -> str:
+    """The rarest word of a query that its expansion holds at all; empty where it holds none."""
+    held = language.stems(language.words(text))
+    for count in range(1, len(language.words(query)) + 1):
+        for word in rarest_words(query, count):
+            if language.stem(word) in held:
+                return word
+    return ""
+
+
 def names_lost(query: str, text: str) -> str:
-    """The query's names, or its rarest word where it has none, are gone from every line."""
-    lost = {stem for word in language.words(_topic(query)) for stem in language.stems([word])}
+    """The query's names, or its rarest word that the expansion holds where it has none, are gone from every line."""
+    topic = " ".join(extract_named_entities(query)) or _rarest_held(query, text)
+    lost = language.stems(language.words(topic))
 
     def without(line: qmd.Line) -> str:
-        return " ".join(token for token in line.text.split() if not lost & set(language.stems(language.words(token))))
+        kept = " ".join(token for token in line.text.split() if not lost & language.stems(language.words(token)))
+        return kept if kept.count('"') % 2 == 0 else kept.replace('"', "")
 
     return _changed(text, without)
 
 
 def terms_added(query: str, text: str) -> str:
-    """Each lex line has two more terms: the first words of the vec lines that it does not hold."""
+    """Each lex line has two more terms: the first words of the vec lines, where there are any, that it does not hold.
+
+    English stop words are left out.
+    """
     lines, _ = qmd.parse(text)
     stop = STOP_WORDS["en"]
     said = [word for line in lines if line.type == "vec" for word in language.words(line.text) if word not in stop]

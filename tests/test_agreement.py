@@ -63,7 +63,7 @@ def test_a_query_is_asked_once_under_one_way_of_asking(tiny: TransformersExpande
     assert model.asked[3:] == ["zfs", "zfs"]
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"query": "two", "te'])
+@pytest.mark.parametrize("torn", [b"", b'{"query": "two", "te', b'{"query": "two", "text": "\xe5\xb0'])
 def test_what_was_said_before_a_kill_is_kept(tiny: TransformersExpander, tmp_path: Path, torn: bytes) -> None:
     queries = ["one", "two", "three"]
     with pytest.raises(KeyboardInterrupt):
@@ -86,6 +86,9 @@ def test_names_lost_takes_the_name_out_of_every_line() -> None:
     # A query without a name loses its rarest word, in every form.
     lines, _ = parse(spoiled.names_lost("why is my sourdough flat", "lex: sourdough flat\nlex: sourdoughs\n"))
     assert [line.text for line in lines] == ["flat"]
+    # Of a phrase the other word is left, without the quote that would make QMD refuse the line.
+    quoted = spoiled.names_lost("why is my sourdough flat", 'lex: "sourdough starter" flat\n')
+    assert quoted == "lex: starter flat\n"
 
 
 def test_terms_added_makes_lex_lines_longer_and_no_other() -> None:
@@ -159,7 +162,7 @@ def test_picking_the_best_sample_is_measured_against_chance_and_oracle() -> None
 def test_queries_are_halved_by_their_ids() -> None:
     halves = [agreement.half(JudgedQuery(f"n{number:03}", "", {})) for number in range(1, 201)]
     assert 80 < halves.count("even") < 120
-    assert halves[:3] == ["even", "odd", "even"]
+    assert halves[:3] == ["even", "odd", "odd"]  # what `printf n001 | sha1sum` says
 
 
 # --- The command ---------------------------------------------------------------------------------------

@@ -117,3 +117,10 @@ def test_the_command_stops_what_is_not_better(tiny_llama: Path, tmp_path: Path) 
     other = run("--gate", deployed)
     assert other.returncode == 2
     assert "another version of the reward" in other.stderr and len(other.stderr.splitlines()) == 1
+    for path, says in (
+        (tmp_path / "none.json", "cannot be read"),
+        (deployed, "is no results file of eval_retrieval.py"),
+    ):
+        unread = run("--gate", deployed, "--retrieval", path, path)
+        assert unread.returncode == 2
+        assert says in unread.stderr and len(unread.stderr.splitlines()) == 1

@@ -194,11 +194,14 @@ def test_a_strong_signal_leaves_the_expansion_out() -> None:
             return numpy.ones((len(texts), 2), dtype="float32")
 
     index = Index(searched, NoVectors())
-    vectors = index.embed_queries(["zeppelin"])
     assert qmd_search.strong_signal([score for _, score in index.lex("zeppelin")])
-    lines = [qmd.Line("lex", "soup")]
-    assert len(index.lists("zeppelin", lines, vectors)) == 3
-    assert len(index.lists("zeppelin", lines, vectors, bypass=True)) == 2
+    queries = [JudgedQuery("z", "zeppelin", {"target": 2})]
+    systems = [retrieval.System("ours", {"zeppelin": ["lex: zeppelin soup\nlex: zeppelin bread\nlex: zeppelin\n"]})]
+    searched = retrieval.search_with(index, systems, queries)
+    assert len(searched["lines"]["ours"]["zeppelin"][0]) > 0
+    searched = retrieval.search_with(index, systems, queries, bypass=True)
+    assert searched["lines"]["ours"]["zeppelin"] == [[]]
+    assert [found.original for found in searched["lists"]["ours"]["z"][0]] == [True, True]
 
 
 def test_vectors_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,6 +393,7 @@ def test_a_model_expands_the_queries_once(tiny_llama: Path, tmp_path: Path) -> N
         (["--collection", NOTES, "--expansions", "no.jsonl"], "no.jsonl: cannot be read: No such file or directory"),
         (["--collection", NOTES, "--expansions", "README.md"], "README.md:1: wants an object with the strings query"),
         (["no-such-model", "--collection", NOTES], "no-such-model"),
+        (["--collection", NOTES, "--expansions", "template.jsonl"], "template is the name of another system: rename"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str | Path], error: str) -> None:

@@ -260,7 +260,7 @@ def test_a_tracker_that_is_not_there_is_one_line(tracker: str, says: str, tiny_q
 @pytest.mark.parametrize("in_one_go", [False, True])  # as on a CPU, as on a GPU
 @pytest.mark.parametrize("base", ["tiny_qwen3", "tiny_llama"])
 def test_a_packed_batch_has_the_loss_and_gradients_of_a_padded_one(
-    base: str, in_one_go: bool, request: pytest.FixtureRequest
+    base: str, in_one_go: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -288,7 +288,12 @@ def test_a_packed_batch_has_the_loss_and_gradients_of_a_padded_one(
     labels = row.pop("labels")[0]
     if in_one_go:
         row["attention_mask"] = packing.tree_mask(row["branches"])
+    calls = []
+    attend = packing.sdpa_attention_forward
+    monkeypatch.setattr(packing, "sdpa_attention_forward", lambda *a, **k: (calls.append(1), attend(*a, **k))[1])
     logits = model(**row, use_cache=False).logits[0]
+    layers = model.config.num_hidden_layers
+    assert len(calls) == (layers if in_one_go else layers * len(examples))
     loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100)
     assert loss.item() == pytest.approx(padded.loss.item(), rel=1e-5)
     loss.backward()
