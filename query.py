@@ -223,6 +223,7 @@ def read_query(query: str) -> Query:
     gone = language.stems(w for found in _EXCLUDED.findall(text) for w in language.words(found))
     denied = gone | language.stems(w for found in _DENIED.findall(text) for w in language.words(found))
     words = language.words(text)
+    distinct = frozenset(words)
     stop_words = language.stop_words(code)
     content = [w for w in words if w not in stop_words] or words
     specificity = {language.stem(w): language.specificity(w) for w in content if language.stem(w) not in gone}
@@ -231,7 +232,7 @@ def read_query(query: str) -> Query:
         text=text,
         only=only,
         word_list=words,
-        words=frozenset(words),
+        words=distinct,
         stop_words=stop_words,
         stems=frozenset(specificity),
         specificity=specificity,
@@ -246,7 +247,7 @@ def read_query(query: str) -> Query:
         names=tuple(
             name
             for name in map(NameMatcher, named_entities(text, code))
-            if name.parts and not name.stems <= denied and not _says_where(name, specificity.keys(), frozenset(words))
+            if name.parts and not name.stems <= denied and not _says_where(name, specificity.keys(), distinct)
         ),
         how_to=asks_how_to(text),
         trouble=reports_trouble(text),

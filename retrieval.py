@@ -202,8 +202,16 @@ def _beside_original(lists: Sequence[RankedList], line: qmd.Line) -> list[Ranked
     return [found for found in lists if found.original or found is first]
 
 
-def line_gains(searched: Mapping[str, Any], name: str, queries: Sequence[JudgedQuery]) -> dict[str, dict[str, Any]]:
-    """What one line alone, beside the original query, brings; the part `lines` of the results file."""
+def line_gains(
+    searched: Mapping[str, Any],
+    name: str,
+    queries: Sequence[JudgedQuery],
+    original: Mapping[str, Mapping[str, float]],
+) -> dict[str, dict[str, Any]]:
+    """What one line alone, beside the original query, brings; the part `lines` of the results file.
+
+    `original` holds the measures of the original query alone, by query id.
+    """
     runs, grades = {}, {}
     groups: dict[str, dict[str, list[str]]] = {}  # the runs of each query
     silent: dict[str, int] = {}
@@ -217,13 +225,10 @@ def line_gains(searched: Mapping[str, Any], name: str, queries: Sequence[JudgedQ
                 group = _group(query.text, line)
                 groups.setdefault(group, {}).setdefault(query.id, []).append(key)
                 silent[group] = silent.get(group, 0) + all(found.original for found in alone)
-    without = {query.id: searched["lists"][ORIGINAL][query.id][0] for query in queries}
-    runs |= {id: [document for document, _ in fused(lists)] for id, lists in without.items()}
-    grades |= {query.id: query.grades for query in queries}
     measured = {key: found[MAIN] for key, found in measure(grades, runs).items()}
     shown = {}
     for group in sorted(groups):
-        gains = [mean(measured[key] for key in keys) - measured[id] for id, keys in groups[group].items()]
+        gains = [mean(measured[key] for key in keys) - original[id][MAIN] for id, keys in groups[group].items()]
         count = sum(map(len, groups[group].values()))
         zero = round(silent[group] / count, 4) if group.startswith("lex") else None
         gain = [round(value, 4) for value in mean_interval(gains)]
@@ -259,8 +264,8 @@ def evaluate(
         ],
     }
     if expander:
-        results["lines"] = line_gains(searched, expander, queries)
         ours, alone = scores[expander], scores[ORIGINAL]
+        results["lines"] = line_gains(searched, expander, queries, alone)
         worst = sorted(queries, key=lambda query: ours[query.id][MAIN] - alone[query.id][MAIN])[:SHOWN]
         results["hurt"] = [
             {

@@ -121,16 +121,27 @@ def test_adding_a_bad_line_never_raises_the_score(example: dict, kind: str, keep
     assert after <= before + 1e-9
 
 
-@given(examples)
+def _with_a_name_to_lose() -> list[tuple[str, str, str]]:
+    """Query, expansion and the same without the query's first name, of the examples whose lines survive that."""
+    found = []
+    for example in DATA:
+        query = example["query"]
+        names = reward.extract_named_entities(query)
+        if not names or qmd.split_mode(query)[1] is not None or len(names) > 3 or names[0].isdigit():
+            continue
+        kept = [(kind, text) for kind, text in example["output"] if kind != "hyde"]
+        lost = names[0].lower()
+        spoiled = [(kind, " ".join(w for w in text.split() if lost not in w.lower())) for kind, text in kept]
+        if all(text.strip(' "') for _, text in spoiled) and spoiled != kept:
+            found.append((query, qmd.render(kept), qmd.render(spoiled)))
+    return found
+
+
+@given(st.sampled_from(_with_a_name_to_lose()))
 @settings(deadline=None, max_examples=200)
-def test_dropping_the_names_costs(example: dict) -> None:
-    query = example["query"]
-    names = reward.extract_named_entities(query)
-    assume(names and qmd.split_mode(query)[1] is None and len(names) <= 3 and not names[0].isdigit())
-    kept = [(kind, text) for kind, text in example["output"] if kind != "hyde"]
-    spoiled = [(kind, " ".join(w for w in text.split() if names[0].lower() not in w.lower())) for kind, text in kept]
-    assume(all(text.strip(' "') for _, text in spoiled) and spoiled != kept)
-    assert percentage(query, qmd.render(spoiled)) < percentage(query, qmd.render(kept))
+def test_dropping_the_names_costs(example: tuple[str, str, str]) -> None:
+    query, kept, spoiled = example
+    assert percentage(query, spoiled) < percentage(query, kept)
 
 
 # --- Reading queries -----------------------------------------------------------------------------------
