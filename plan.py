@@ -31,16 +31,18 @@ KNOWN_CONFIGS = {
 }  # fmt: skip
 
 
-def prepared_rows(data: Path, output: Path, limit: int | None) -> tuple[dict[str, list[dict[str, str]]], dict]:
+def prepared_rows(
+    data: Path, output: Path, limit: int | None, vec_lines: int = prepare_data.VEC_LINES
+) -> tuple[dict[str, list[dict[str, str]]], dict]:
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
 
     The repository's data goes to data/train/, somebody's own into the run's folder. Raises SchemaError.
     """
     folder = ROOT / "data" / "train" if data.resolve() == ROOT / "data" else output / "data"
-    if prepare_data.is_current(data, folder):
+    if prepare_data.is_current(data, folder, vec_lines=vec_lines):
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     else:
-        info = prepare_data.prepare(data, folder)
+        info = prepare_data.prepare(data, folder, vec_lines=vec_lines)
     rows = {
         split: [json.loads(row) for row in (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()][:limit]
         for split in prepare_data.SPLITS
@@ -144,7 +146,7 @@ def dry_run(recipe: Recipe, data: Path, output: Path, limit: int | None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         if data.resolve() != ROOT / "data":
             output = Path(folder)
-        rows, info = prepared_rows(data, output, limit)
+        rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines)
     config = architecture(recipe)
     parameters, trainable = count_parameters(config, recipe)
     tokens, trained, estimated = _token_counts(recipe, rows["train"])

@@ -204,7 +204,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, limit: int | None = None,
     transformers.logging.set_verbosity_error()
     _check_reporting(recipe.training.report_to)
     hardware = _hardware(recipe)
-    rows, info = prepared_rows(data, output, limit)
+    rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines)
     checkpoint = _open_run(recipe, info, output, resume, limit)
     try:
         if _finished(output):

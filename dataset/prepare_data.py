@@ -16,6 +16,8 @@ Every example goes through the schema; of equal queries (Unicode, case and space
 speak the same, so no tokenizer is needed), the completion with its last newline; the trainer appends the end-of-turn
 token. QMD serves its prompt with a system turn; a share of the examples goes without, as Ollama and llama.cpp ask.
 
+Of an example's vec lines the first one is kept, or as many as `--vec-lines` says; those of `/only:vec` all stay.
+
 An example's place in train or val, and its system turn, hang on a hash of its query (without `/only:`), so adding data
 moves no other example. Exit code 2 on the first bad line; no prepared file changes then.
 """
@@ -38,6 +40,7 @@ from dataset.schema import SchemaError, TrainingExample, data_files, normalize, 
 ROOT = Path(__file__).resolve().parent.parent
 VAL_SHARE = 0.1
 PLAIN_SHARE = 0.2
+VEC_LINES = 1  # what search gains by one of them, a second does not add to: SCORING.md, 4
 SPLITS = ("train", "val")
 
 
@@ -53,13 +56,21 @@ def split_of(query: str, val_share: float) -> str:
     return "val" if hash_share(base, "split") < val_share else "train"
 
 
-def row_of(example: TrainingExample, plain_share: float) -> dict[str, str]:
+def target_of(example: TrainingExample, vec_lines: int) -> str:
+    """The text to learn: an example with the first `vec_lines` of its vec lines; with all where it asks for no others."""
+    if qmd.split_mode(example.query)[1] == "vec":
+        return example.render()
+    spare = [line for line in example.output if line.type == "vec"][vec_lines:]
+    return qmd.render([line for line in example.output if line not in spare])
+
+
+def row_of(example: TrainingExample, plain_share: float, vec_lines: int) -> dict[str, str]:
     """One row of the prepared files."""
     served = hash_share(normalize(example.query), "system") >= plain_share
     return {
         "query": example.query,
         "prompt": qmd.chatml_prompt(example.query, system=served),
-        "completion": example.render(),
+        "completion": target_of(example, vec_lines),
     }
 
 
@@ -112,7 +123,7 @@ def _write(path: Path, output: Path, report: Report) -> None:
         hashes = {split: hashlib.sha256() for split in SPLITS}
         for example in tracked(_unique_examples(path, report), "examples"):
             split = split_of(example.query, report.parameters["val_share"])
-            row = row_of(example, report.parameters["plain_share"])
+            row = row_of(example, report.parameters["plain_share"], int(report.parameters["vec_lines"]))
             line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
             files[split].write(line)
             hashes[split].update(line)
@@ -129,31 +140,48 @@ def _write(path: Path, output: Path, report: Report) -> None:
             (Path(folder) / name).replace(output / name)
 
 
-def prepare(path: Path, output: Path, *, val_share: float = VAL_SHARE, plain_share: float = PLAIN_SHARE) -> dict:
+def prepare(
+    path: Path,
+    output: Path,
+    *,
+    val_share: float = VAL_SHARE,
+    plain_share: float = PLAIN_SHARE,
+    vec_lines: int = VEC_LINES,
+) -> dict:
     """Prepare the data of a file or folder into `output`; returns what dataset_info.json holds.
 
-    Raises SchemaError on a bad line and ValueError for a share outside 0 to 1; what `output` held stays as it was.
+    Raises SchemaError on a bad line and ValueError for a share outside 0 to 1 or fewer than one vec line; what `output`
+    held stays as it was.
     """
+    if vec_lines < 1:
+        raise ValueError(f"vec_lines is {vec_lines}; an expansion needs one at least")
     for name, share in (("val_share", val_share), ("plain_share", plain_share)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} is {share}; it is a share from 0 to 1")
     for file in data_files(path):
         if file.resolve().parent == output.resolve():
             raise ValueError(f"{output} holds the source {file.name}: what is prepared needs a folder of its own")
-    report = Report({"val_share": val_share, "plain_share": plain_share})
+    report = Report({"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines})
     report.counts.update(dict.fromkeys((*SPLITS, "duplicates", "with system turn"), 0))
     output.mkdir(parents=True, exist_ok=True)
     _write(path, output, report)
     return report.as_dict()
 
 
-def is_current(path: Path, output: Path, *, val_share: float = VAL_SHARE, plain_share: float = PLAIN_SHARE) -> bool:
+def is_current(
+    path: Path,
+    output: Path,
+    *,
+    val_share: float = VAL_SHARE,
+    plain_share: float = PLAIN_SHARE,
+    vec_lines: int = VEC_LINES,
+) -> bool:
     """Whether `output` holds what `prepare` would make of `path` now."""
     try:
         info = json.loads((output / "dataset_info.json").read_text(encoding="utf-8"))
         sources = [(file.name, _digest(file)) for file in data_files(path)]
         return (
-            info["parameters"] == {"val_share": val_share, "plain_share": plain_share}
+            info["parameters"] == {"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines}
             and info["qmd_version"] == qmd.QMD_VERSION
             and [(source["file"], source["sha256"]) for source in info["sources"]] == sources
             and all(_digest(output / name) == digest for name, digest in info["files"].items())
@@ -175,9 +203,13 @@ def main() -> int:
     parser.add_argument(
         "--plain-share", type=float, default=PLAIN_SHARE, help="share without the system turn (default: %(default)s)"
     )
+    parser.add_argument(
+        "--vec-lines", type=int, default=VEC_LINES, help="vec lines kept of an example (default: %(default)s)"
+    )
     args = parser.parse_args()
+    shares = {"val_share": args.val_share, "plain_share": args.plain_share}
     try:
-        info = prepare(args.data, args.output, val_share=args.val_share, plain_share=args.plain_share)
+        info = prepare(args.data, args.output, **shares, vec_lines=args.vec_lines)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
