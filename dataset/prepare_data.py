@@ -57,7 +57,7 @@ def split_of(query: str, val_share: float) -> str:
 
 
 def target_of(example: TrainingExample, vec_lines: int) -> str:
-    """The text to learn: an example with the first `vec_lines` of its vec lines; with all where it asks for no others."""
+    """The text to learn: an example with the first `vec_lines` of its vec lines, or all if it asks for vec alone."""
     if qmd.split_mode(example.query)[1] == "vec":
         return example.render()
     spare = [line for line in example.output if line.type == "vec"][vec_lines:]
