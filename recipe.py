@@ -53,7 +53,7 @@ class Training(_Strict):
     max_length: Annotated[int, Field(ge=64)] = 512
     """Tokens; a longer example is an error, since cutting one would teach to stop in mid-line."""
     vec_lines: Annotated[int, Field(ge=1)] = 1
-    """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 4)."""
+    """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
     seed: int = 42
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

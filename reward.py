@@ -28,9 +28,9 @@ import qmd
 from lines import NOTHING, Judged, judge_line
 from query import Query, read_query
 
-REWARD_VERSION = "1.1"
+REWARD_VERSION = "1.2"
 
-POINTS = {"format": 15, "quality": 45, "diversity": 15, "entity": 15, "hyde": 10}
+POINTS = {"format": 15, "quality": 48, "diversity": 12, "entity": 15, "hyde": 10}
 LIMITS = {"hyde": 1, "lex": 3, "vec": 3}  # lines a type
 RATINGS = ((80, "Excellent"), (60, "Good"), (40, "Acceptable"), (20, "Poor"), (0, "Failed"))
 
@@ -65,19 +65,19 @@ class Shares(NamedTuple):
     quality: float
     ranks: tuple[float, ...]  # the share of "quality" that the best, the second, the third line bring
     spread: float  # "diversity": the two best lines differ
-    alike: float  # up to this overlap (Jaccard) they count as different
     new_word: float  # "diversity": a word that the query lacks
     names: float  # "entity"
 
 
 SHARES = {
-    "lex": Shares(present=8, quality=36, ranks=(0.5, 0.4, 0.1), spread=9, alike=1 / 3, new_word=2, names=12),
-    "vec": Shares(present=3, quality=9, ranks=(0.6, 0.4), spread=3, alike=0.5, new_word=1, names=3),
+    "lex": Shares(present=8, quality=36, ranks=(0.5, 0.4, 0.1), spread=9, new_word=2, names=12),
+    "vec": Shares(present=3, quality=12, ranks=(1.0,), spread=0, new_word=1, names=3),
 }
 HYDE_FIRST = 4  # points of the section "format"
 NO_HYDE = 0.6  # an expansion without a hyde earns this share of the hyde's points: more than a poor hyde earns
 MOST_LOST = 2  # names that cost, a type: a pasted error message holds more than its lines can
 SAME = 0.75  # lines of one type with this overlap (Jaccard) say the same
+ALIKE = 1 / 3  # up to this overlap (Jaccard) two lines count as different
 SOUND = 0.3  # a line of less value earns nothing
 
 
@@ -115,11 +115,11 @@ def _rank(judged: list[Judged]) -> list[Judged]:
 Points = tuple[str, float, float]
 
 
-def _spread(lines: list[Judged], alike: float) -> float:
-    """How different the two best lines are: 1 up to an overlap of `alike`, 0 where they are the same or alone."""
+def _spread(lines: list[Judged]) -> float:
+    """How different the two best lines are: 1 up to an overlap of `ALIKE`, 0 where they are the same or alone."""
     if len(lines) < 2:
         return 0.0
-    return min(1.0, (1 - _overlap(lines[0].stems, lines[1].stems)) / (1 - alike))
+    return min(1.0, (1 - _overlap(lines[0].stems, lines[1].stems)) / (1 - ALIKE))
 
 
 def _kept(query: Query, lines: list[Judged]) -> float:
@@ -139,7 +139,7 @@ def _search_points(query: Query, kind: str, lines: list[Judged]) -> list[Points]
     return [
         ("format", 1.0 if lines else 0.0, share.present),
         ("quality", sum([rank * j.value for rank, j in zip(share.ranks, lines, strict=False)]), share.quality),
-        ("diversity", _spread(lines, share.alike), share.spread),
+        ("diversity", _spread(lines), share.spread),
         ("diversity", float(new_word), share.new_word),
         ("entity", _kept(query, lines), share.names),
     ]

@@ -40,7 +40,7 @@ from dataset.schema import SchemaError, TrainingExample, data_files, normalize, 
 ROOT = Path(__file__).resolve().parent.parent
 VAL_SHARE = 0.1
 PLAIN_SHARE = 0.2
-VEC_LINES = 1  # what search gains by one of them, a second does not add to: SCORING.md, 4
+VEC_LINES = 1  # what search gains by one of them, a second does not add to: SCORING.md, 7
 SPLITS = ("train", "val")
 
 

@@ -180,9 +180,39 @@ def test_prepared_rows_are_prompt_and_completion(tmp_path: Path) -> None:
     assert row["query"] == GOOD["query"]
     assert row["prompt"] == qmd.chatml_prompt(GOOD["query"])
     assert row["completion"].startswith("hyde: ")
-    assert row["completion"].endswith("server use\n"), (
+    assert row["completion"].endswith("listens by default\n"), (
         "a target that lacks the last newline runs on under QMD's grammar"
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "vec_lines", "kept"),
+    [
+        (None, prepare_data.VEC_LINES, ["hyde", "lex", "lex", "vec"]),
+        (None, 2, ["hyde", "lex", "lex", "vec", "vec"]),
+        (None, 7, ["hyde", "lex", "lex", "vec", "vec"]),
+        ("postgresql default port /only:vec", 1, ["vec", "vec"]),
+    ],
+)
+def test_the_first_vec_lines_are_learned(query: str | None, vec_lines: int, kept: list[str], tmp_path: Path) -> None:
+    output = [line for line in GOOD["output"] if line[0] in kept]
+    data = write(tmp_path / "x.jsonl", changed(query, output))
+    prepare_data.prepare(data, tmp_path / "out", vec_lines=vec_lines)
+    (row,) = [row for split in rows(tmp_path / "out").values() for row in split]
+    lines, other = qmd.parse(row["completion"])
+    assert [line.type for line in lines] == kept
+    assert [[line.type, line.text] for line in lines] == output[: len(kept)]
+    assert not other
+    assert prepare_data.is_current(data, tmp_path / "out", vec_lines=vec_lines)
+    assert not prepare_data.is_current(data, tmp_path / "out", vec_lines=vec_lines + 1)
+
+
+def test_prepare_refuses_to_leave_no_vec_line(tmp_path: Path) -> None:
+    data = write(tmp_path / "x.jsonl", GOOD)
+    done = run("prepare_data.py", "--data", data, "--output", tmp_path / "out", "--vec-lines", "0")
+    assert done.returncode == 2
+    assert "vec_lines is 0" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("tokenizer", ["qwen3_tokenizer", "smollm2_tokenizer"])
