@@ -17,6 +17,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hub
 import qmd
 
 if TYPE_CHECKING:
@@ -190,26 +191,42 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
 
 @dataclass(frozen=True)
 class Source:
-    """What a model is loaded from: a base with its revision, as `load_model` takes them, and the adapter's folder."""
+    """What a model is loaded from: a base with its revision, as `load_model` takes them, and the adapter's folder.
+
+    `folder` is where the model's own files are (None for a package's), `commit` that of its repository on the hub.
+    """
 
     base: str
     revision: str | None
     adapter: Path | None
+    folder: Path | None = None
+    commit: str | None = None
 
 
-def find_source(name: str, revision: str | None = None) -> Source:
-    """Find a folder, a hub id (downloaded, at `revision`) or a base that `load_model` knows. Raises LoadError."""
+def find_source(name: str) -> Source:
+    """Find a folder, a hub id (`owner/name` or `owner/name@revision`) or a `package:` base. Raises LoadError."""
     if name.startswith(PACKAGE):
         return Source(name, None, None)
-    folder = Path(name)
+    folder, commit = Path(name), None
     if not folder.is_dir():
-        if folder.is_absolute() or folder.suffix or name.count("/") != 1:
-            raise LoadError(f"{name}: no such folder, and no hub id (owner/name)")
-        folder = _download(name, revision)
+        if not hub.is_name(name):
+            raise LoadError(f"{name}: no such folder, and no hub id (owner/name, or owner/name@revision)")
+        try:
+            folder, commit = hub.snapshot(*hub.split_revision(name), _FILES)
+        except hub.HubError as error:
+            raise LoadError(str(error)) from None
     if not (folder / "adapter_config.json").exists():
-        return Source(str(folder), None, None)
+        return Source(str(folder), None, None, folder, commit)
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder)
+    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
+
+
+def find_gguf(name: str) -> tuple[Path, str | None]:
+    """A .gguf file, here or on the hub (`hub.gguf`), and the commit it came from. Raises LoadError."""
+    try:
+        return hub.gguf(name)
+    except hub.HubError as error:
+        raise LoadError(str(error)) from None
 
 
 def weightless(config: "PretrainedConfig") -> "PreTrainedModel":
@@ -222,22 +239,20 @@ def weightless(config: "PretrainedConfig") -> "PreTrainedModel":
 
 
 def load_tuned(
-    name: str, revision: str | None = None, device: str = "auto", dtype: str = "auto", *, stored_dtype: bool = False
-) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase", str | None]:
-    """Load an adapter merged into its base, or a whole model, ready to generate, with its tokenizer and base's name.
+    source: Source, device: str = "auto", dtype: str = "auto", *, stored_dtype: bool = False
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Load an adapter merged into its base, or a whole model, ready to generate, with its tokenizer.
 
-    `name` is what `find_source` takes. With `stored_dtype` the model has the dtype of its base's file, whatever suits
-    the device. Raises LoadError.
+    With `stored_dtype` the model has the dtype of its base's file, whatever suits the device. Raises LoadError.
     """
     hardware = choose_hardware(available_device() if device == "auto" else device, dtype)
     if stored_dtype:
         hardware = replace(hardware, dtype="auto")  # transformers' word for it
-    source = find_source(name, revision)
     model = load_model(source.base, source.revision, hardware)
     if source.adapter:
         model = merge_adapter(model, str(source.adapter))
     tokenizer = load_tokenizer(source.base, source.revision)
-    return model.to(hardware.device), tokenizer, source.base if source.adapter else None
+    return model.to(hardware.device), tokenizer
 
 
 def merge_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":
@@ -248,16 +263,6 @@ def merge_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":
         return PeftModel.from_pretrained(model, adapter, torch_device="cpu").merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         raise _explained(adapter, error) from None
-
-
-def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise _explained(name, error) from None
 
 
 def with_llama(model: str) -> None:

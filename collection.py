@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hub
 from dataset.schema import normalize
 
 QRELS = ("qrels.tsv", "qrels/test.tsv")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HEADING = re.compile(r"^##?\s+(.+)$", re.MULTILINE)
 _SECOND_HEADING = re.compile(r"^##\s+(.+)$", re.MULTILINE)
 
@@ -129,28 +129,29 @@ def _read_grades(path: Path) -> dict[str, dict[str, int]]:
     return grades
 
 
-def _on_disk(source: str) -> Path:
+def _on_disk(source: str) -> tuple[Path, str]:
+    """The folder of a collection and its name; of a dataset on the hub, downloaded, the name has its commit."""
     folder = Path(source)
     if folder.is_dir():
-        return folder
-    if folder.exists() or not _HUB_ID.fullmatch(source):
+        return folder, folder.resolve().name
+    if not hub.is_name(source):
         raise CollectionError(f"{source}: is no folder, nor the id of a dataset on the hub")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    name, revision = hub.split_revision(source)
     try:
-        patterns = ["corpus.jsonl", "queries.jsonl", *QRELS]
-        return Path(snapshot_download(source, repo_type="dataset", allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise CollectionError(f"{source}: is no folder here, and the hub says: {str(error).splitlines()[0]}") from None
+        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "queries.jsonl", *QRELS], "dataset")
+    except hub.HubError as error:
+        raise CollectionError(
+            f"{source}: is no folder here, and the hub says: {str(error).removeprefix(f'{name}: ')}"
+        ) from None
+    return folder, f"{name}@{commit}"
 
 
 def load_collection(source: str) -> Collection:
-    """Read a folder, or a dataset on the hub. Raises CollectionError.
+    """Read a folder, or a dataset on the hub (`owner/name`, `owner/name@revision`). Raises CollectionError.
 
     Queries without a document of positive grade are left out; of queries that say the same, the first one stays.
     """
-    folder = _on_disk(source)
+    folder, name = _on_disk(source)
     qrels = next((folder / name for name in QRELS if (folder / name).is_file()), None)
     if qrels is None or not (folder / "queries.jsonl").is_file():
         raise CollectionError(f"{source}: has no queries.jsonl beside {' or '.join(QRELS)}")
@@ -171,4 +172,4 @@ def load_collection(source: str) -> Collection:
             queries.setdefault(normalize(query.text), query)
     if not queries:
         raise CollectionError(f"{source}: no query has a document of positive grade")
-    return Collection(folder.resolve().name, documents, list(queries.values()))
+    return Collection(name, documents, list(queries.values()))

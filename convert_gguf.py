@@ -51,7 +51,6 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="an adapter's or merged model's folder, or a hub id")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--base", help="a base model, to put --sft and --grpo on")
     parser.add_argument("--sft", help="an adapter of --base")
     parser.add_argument("--grpo", help="an adapter of --base with --sft merged into it")
@@ -83,7 +82,7 @@ def main() -> int:
     building = Path(tempfile.mkdtemp(dir=args.output, prefix=".building-"))
     try:
         quants = gguf_files.known_quants(args.quants)
-        gguf_files.make(args.model or args.base, args.adapters, args.revision, quants, building)
+        gguf_files.make(args.model or args.base, args.adapters, quants, building)
         passed = gguf_files.check(building, quants, args.check, args.tolerance)
         if not passed:
             print(f"convert_gguf.py: {args.output}: nothing written, see above", file=sys.stderr)

@@ -55,8 +55,7 @@ ROOT = Path(__file__).resolve().parent
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="an adapter's or merged model's folder, a hub id, or a .gguf file")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.add_argument("model", help="an adapter's or merged model's folder, a .gguf file, or a hub id")
     parser.add_argument("--queries", type=Path, default=ROOT / "evals" / "queries.txt", help="a query a line")
     parser.add_argument("--limit", type=int, metavar="N", help="every so many-th query, N of them")
     parser.add_argument(
@@ -105,8 +104,8 @@ def main() -> int:
         deployed = evaluation.read_results(args.gate) if args.gate else None
         searched = [retrieval.read_results(path) for path in args.retrieval or []]
         queries = evaluation.spread(load_queries(args.queries), args.limit)
-        expander = expand.load_expander(args.model, revision=args.revision, system=not args.plain)
-        settings = evaluation.Settings.of(expander, queries, args.decoding, args.seeds, args.revision)
+        expander = expand.load_expander(args.model, system=not args.plain)
+        settings = evaluation.Settings.of(expander, queries, args.decoding, args.seeds)
         if deployed:
             gate.check_comparable(settings.model_dump(mode="json"), deployed["settings"])
         if searched:

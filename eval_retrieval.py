@@ -74,7 +74,6 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="an adapter's or merged model's folder, a hub id, or a .gguf file")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--collection", required=True, help="a folder, or a dataset on the hub")
     parser.add_argument(
         "--expansions", type=Path, metavar="JSONL", help="`query` and `text` a line, in place of a model"
@@ -109,7 +108,7 @@ def _expanded(args: argparse.Namespace, queries: Sequence[JudgedQuery]) -> tuple
     """The expander's name, its texts, and how it was asked."""
     if args.expansions:
         return args.expansions.stem, retrieval.read_expansions(args.expansions, queries), {"file": str(args.expansions)}
-    expander = expand.load_expander(args.model, revision=args.revision)
+    expander = expand.load_expander(args.model)
     texts = [query.text for query in queries]
     said = [generations(expander, texts, Asking(seed=seed)) for seed in args.seeds]
     found = {text: [one.text for one in samples] for text, *samples in zip(texts, *said, strict=True)}
@@ -118,7 +117,7 @@ def _expanded(args: argparse.Namespace, queries: Sequence[JudgedQuery]) -> tuple
 
 def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[JudgedQuery]) -> dict[str, Any]:
     asked = [EvalQuery(query.text, "") for query in queries]
-    return evaluation.Settings.of(expander, asked, "qmd", args.seeds, args.revision).model_dump(mode="json")
+    return evaluation.Settings.of(expander, asked, "qmd", args.seeds).model_dump(mode="json")
 
 
 def _check_name(args: argparse.Namespace) -> None:
@@ -146,7 +145,7 @@ def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str,
     queries = collection.queries
     _check_name(args)
     written = {args.expansions.stem: retrieval.read_expansions(args.expansions, queries)} if args.expansions else {}
-    tuned = expand.load_expander(args.model, revision=args.revision)
+    tuned = expand.load_expander(args.model)
     base_model = args.untuned or tuned.base_model
     untuned = expand.load_expander(base_model) if base_model else None
     kinds = agreement.kinds([query.text for query in queries], tuned, untuned, written)

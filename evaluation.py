@@ -62,13 +62,12 @@ class Settings(BaseModel):
         queries: Sequence[EvalQuery],
         decoding: Literal["qmd", "greedy"],
         seeds: Sequence[int],
-        revision: str | None = None,
     ) -> "Settings":
         """Describe an evaluation that is about to run."""
-        weights, data = identity(Path(expander.name))
+        weights, data = identity(expander.files)
         return cls(
             model=expander.name,
-            revision=revision,
+            revision=expander.commit,
             weights=weights,
             base=expander.base_model,
             training_data=data,
@@ -90,8 +89,10 @@ def queries_hash(texts: Iterable[str]) -> str:
     return _hash("\n".join(texts).encode())
 
 
-def identity(model: Path) -> tuple[str | None, str | None]:
-    """Hashes of a local model's weights and of the data it was trained on, where they can be known."""
+def identity(model: Path | None) -> tuple[str | None, str | None]:
+    """Hashes of a model's weights and of the data it was trained on, where its files tell them."""
+    if model is None:
+        return None, None
     if model.is_file():
         files = [model]
     else:

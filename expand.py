@@ -51,18 +51,19 @@ DEFAULT_MODEL = ROOT / "models" / "smollm2"
 STYLES = {"hyde": "magenta", "lex": "green", "vec": "cyan"}
 
 
-def load_expander(
-    model: str | Path, *, revision: str | None = None, device: str = "auto", dtype: str = "auto", system: bool = True
-) -> Expander:
-    """Load an adapter folder, a merged model's folder, a hub id (with its `revision`) or a .gguf file.
+def load_expander(model: str | Path, *, device: str = "auto", dtype: str = "auto", system: bool = True) -> Expander:
+    """Load an adapter's folder, a merged model's, a .gguf file, or any of these from the hub.
 
-    `system` says whether prompts have the system turn that QMD serves. Raises LoadError.
+    On the hub they are `owner/name` and `owner/name/file.gguf`, with `@revision` behind the name for a branch, tag or
+    commit. `system` says whether prompts have the system turn that QMD serves. Raises LoadError.
     """
     name = str(model)
     if name.endswith(".gguf"):
-        return LlamaExpander(Path(name), system)
-    loaded, tokenizer, base_model = base.load_tuned(name, revision, device, dtype)
-    return TransformersExpander(loaded, tokenizer, name, base_model, system, revision)
+        return LlamaExpander(*base.find_gguf(name), system, name=name)
+    source = base.find_source(name)
+    loaded, tokenizer = base.load_tuned(source, device, dtype)
+    base_model = source.base if source.adapter else None
+    return TransformersExpander(loaded, tokenizer, name, base_model, system, source.folder, source.commit)
 
 
 # --- The command ---------------------------------------------------------------------------------------
@@ -128,7 +129,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--greedy", action="store_true", help="the likeliest tokens in place of QMD's sampling")
     parser.add_argument("--max-tokens", type=int, default=qmd.SAMPLING.max_tokens, metavar="N", help="QMD's is 600")
     parser.add_argument("--plain", action="store_true", help="the prompt without the system turn that QMD serves")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     args = parser.parse_intermixed_args()  # options may stand between model and query
     if len(args.words) > 2:
@@ -152,7 +152,7 @@ def main() -> int:
     decoding: Decoding = "greedy" if args.greedy else "qmd"
     seeds = range(args.seed, args.seed + args.n)
     try:
-        expander = load_expander(args.model, revision=args.revision, system=not args.plain)
+        expander = load_expander(args.model, system=not args.plain)
     except base.LoadError as error:
         print(f"expand.py: {error}", file=sys.stderr)
         return 2

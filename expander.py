@@ -5,6 +5,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import base
@@ -36,13 +37,19 @@ class Generation:
 
 
 class Expander(ABC):
-    """A model that expands queries. `grammar` says whether its decoding is held to QMD's."""
+    """A model that expands queries. `grammar` says whether its decoding is held to QMD's.
+
+    `files` is the folder or file that it was loaded from, `commit` that of its repository, if it came from the hub.
+    """
 
     grammar: bool
 
-    def __init__(self, name: str, base_model: str | None, system: bool, revision: str | None = None) -> None:
+    def __init__(
+        self, name: str, base_model: str | None, system: bool, files: Path | None = None, commit: str | None = None
+    ) -> None:
         self.name = name
-        self.revision = revision  # of a hub id
+        self.files = files
+        self.commit = commit
         self.base_model = base_model
         self.system = system
 
@@ -111,9 +118,10 @@ class TransformersExpander(Expander):
         name: str,
         base_model: str | None = None,
         system: bool = True,
-        revision: str | None = None,
+        files: Path | None = None,
+        commit: str | None = None,
     ) -> None:
-        super().__init__(name, base_model, system, revision)
+        super().__init__(name, base_model, system, files, commit)
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.end = tokenizer.convert_tokens_to_ids(qmd.TURN_END)

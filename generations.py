@@ -30,9 +30,9 @@ class Asking:
 
 
 def _described(expander: Expander, asking: Asking) -> dict[str, Any]:
-    weights, _ = identity(Path(expander.name))
+    weights, _ = identity(expander.files)
     return {
-        "model": weights or f"{expander.name}@{expander.revision or 'main'}",
+        "model": weights or f"{expander.name}@{expander.commit or 'main'}",
         "base": expander.base_model,
         "prompt": "served" if expander.system else "plain",
         "grammar": expander.grammar,

@@ -71,12 +71,12 @@ def _place(folder: Path, quantisation: str) -> Path:
 # --- Making --------------------------------------------------------------------------------------------
 
 
-def make(model: str, adapters: Sequence[str], revision: str | None, quants: Sequence[str], folder: Path) -> None:
+def make(model: str, adapters: Sequence[str], quants: Sequence[str], folder: Path) -> None:
     """Write merged/, f16.gguf and the quantisations into `folder`. Raises LoadError, ConversionError."""
-    source = base.find_source(model, revision)
+    source = base.find_source(model)
     parameters = base.weightless(base.load_config(source.base, source.revision)).num_parameters()
     _check_room(parameters, quants, folder)
-    merged, tokenizer, _ = base.load_tuned(model, revision, "cpu", stored_dtype=True)
+    merged, tokenizer = base.load_tuned(source, "cpu", stored_dtype=True)
     for adapter in adapters:
         merged = base.merge_adapter(merged, adapter)
     with base.no_progress():
@@ -150,7 +150,7 @@ def check(folder: Path, quants: Sequence[str], queries: int, tolerance: float) -
     Raises ConversionError for a file whose tokens, end of turn or template are wrong.
     """
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), queries)
-    model, tokenizer, _ = base.load_tuned(str(folder / "merged"), None, "cpu")
+    model, tokenizer = base.load_tuned(base.find_source(str(folder / "merged")), "cpu")
     truth = TransformersExpander(model, tokenizer, "merged")
     sequences = _greedy_sequences(truth, [query.text for query in asked])
     chosen = [_chosen(model, tokens) for tokens, _ in sequences]

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 class LlamaExpander(Expander):
     """A GGUF run by llama.cpp, query by query, held to QMD's grammar."""
 
-    def __init__(self, path: Path, system: bool = True, grammar: bool = True) -> None:
-        super().__init__(str(path), None, system)
+    def __init__(
+        self,
+        path: Path,
+        commit: str | None = None,
+        system: bool = True,
+        *,
+        grammar: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name or str(path), None, system, path, commit)
         # The library takes half of the processors, which are hyperthreads on big machines; on small ones they are not.
         threads = max(min(2, os.cpu_count() or 1), (os.cpu_count() or 1) // 2)
         self.llama = open_llama(path, n_ctx=qmd.CONTEXT_SIZE, n_gpu_layers=-1, n_threads=threads)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import base
+import hub
 import qmd
 from dataset import prepare_data
 from dataset.schema import SchemaError
@@ -36,20 +37,28 @@ def prepared_rows(
 ) -> tuple[dict[str, list[dict[str, str]]], dict]:
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
 
-    The repository's data goes to data/train/, somebody's own into the run's folder. Raises SchemaError.
+    The repository's data goes to data/train/, somebody's own into the run's folder; data that comes prepared (from the
+    Hub) is checked and taken as it is. Raises SchemaError.
     """
+    if prepare_data.is_prepared(data):
+        rows, info = prepare_data.read_prepared(data)
+        return _limited(rows, limit, data), {**info, "commit": hub.commit_of(data)}
     folder = ROOT / "data" / "train" if data.resolve() == ROOT / "data" else output / "data"
     if prepare_data.is_current(data, folder, vec_lines=vec_lines):
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     else:
         info = prepare_data.prepare(data, folder, vec_lines=vec_lines)
     rows = {
-        split: [json.loads(row) for row in (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()][:limit]
+        split: [json.loads(row) for row in (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
         for split in prepare_data.SPLITS
     }
+    return _limited(rows, limit, data), info
+
+
+def _limited(rows: dict[str, list[dict[str, str]]], limit: int | None, data: Path) -> dict[str, list[dict[str, str]]]:
     if not rows["train"]:
         raise SchemaError(data, None, "leaves no example to train on")
-    return rows, info
+    return {split: found[:limit] for split, found in rows.items()}
 
 
 def encode(row: dict[str, str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> dict[str, list[int]]:

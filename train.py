@@ -44,6 +44,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import hub
 from dataset import console
 from recipe import RecipeError, load_recipe
 
@@ -58,7 +59,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the recipe"
     )
-    parser.add_argument("--data", type=Path, default=ROOT / "data", help="a data file or a folder of them")
+    parser.add_argument(
+        "--data",
+        default=str(ROOT / "data"),
+        help="a data file or a folder of them, or a prepared dataset on the hub (owner/name, owner/name@revision)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N examples alone")
     parser.add_argument("--output", type=Path, help="the run's folder (default: outputs/<config name>)")
     parser.add_argument("--dry-run", action="store_true", help="print what would happen and stop")
@@ -75,15 +80,16 @@ def main() -> int:
     output = args.output or ROOT / "outputs" / args.config.stem
     try:
         recipe = load_recipe(args.config, args.set)
+        data = hub.dataset(args.data)
         # Heavy imports wait until the recipe is known to be good.
         if args.dry_run:
             import plan
 
-            return plan.dry_run(recipe, args.data, output, args.limit)
+            return plan.dry_run(recipe, data, output, args.limit)
         import sft
 
-        return sft.train(recipe, args.data, output, limit=args.limit, resume=args.resume)
-    except (RecipeError, ValueError) as error:
+        return sft.train(recipe, data, output, limit=args.limit, resume=args.resume)
+    except (RecipeError, hub.HubError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
 

@@ -190,6 +190,49 @@ def is_current(
         return False
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder is one that `prepare` wrote, as data/train/ is, or the dataset repository on the Hub."""
+    return (folder / "dataset_info.json").is_file()
+
+
+def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
+    """The rows of both splits and what dataset_info.json holds, of a folder that may come from anywhere.
+
+    Raises SchemaError unless the files are those of dataset_info.json, every prompt is one that QMD serves, and every
+    completion is the rendered lines of an example that passes the schema.
+    """
+    noted = folder / "dataset_info.json"
+    try:
+        info = json.loads(noted.read_text(encoding="utf-8"))
+        digests = {split: info["files"][f"{split}.jsonl"] for split in SPLITS}
+        info["data_hash"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
+    rows = {}
+    for split, digest in digests.items():
+        path = folder / f"{split}.jsonl"
+        if not path.is_file() or _digest(path) != digest:
+            raise SchemaError(path, None, "is not the file that dataset_info.json describes")
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        rows[split] = [_checked(path, number, line) for number, line in enumerate(lines, 1)]
+    return rows, info
+
+
+def _checked(path: Path, number: int, line: str) -> dict[str, str]:
+    """A prepared row, if it is one that `row_of` could have made."""
+    try:
+        row = json.loads(line)
+        lines, other = qmd.parse(row["completion"])
+        example = TrainingExample.model_validate({"query": row["query"], "output": lines})
+    except (ValueError, KeyError, TypeError) as error:
+        raise SchemaError(path, number, f"is no prepared example: {' '.join(str(error).split())[:160]}") from None
+    if other or example.render() != row["completion"]:
+        raise SchemaError(path, number, "the completion is not made of whole hyde, lex and vec lines")
+    if row.get("prompt") not in (qmd.chatml_prompt(example.query, system=served) for served in (True, False)):
+        raise SchemaError(path, number, f"the prompt is not the one that QMD {qmd.QMD_VERSION} serves for the query")
+    return {key: row[key] for key in ("query", "prompt", "completion")}
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -327,6 +327,51 @@ def test_prepare_command_refuses_shares_outside_0_to_1(tmp_path: Path) -> None:
     assert "val_share is 2.0" in done.stderr
 
 
+def test_what_was_prepared_is_read_as_it_was_written(tmp_path: Path) -> None:
+    info = prepare_data.prepare(write(tmp_path / "x.jsonl", *many(30)), tmp_path / "out", plain_share=0.5)
+    assert prepare_data.read_prepared(tmp_path / "out") == (rows(tmp_path / "out"), info)
+
+
+PREPARED = {
+    "query": "postgresql default port",
+    "prompt": qmd.chatml_prompt("postgresql default port"),
+    "completion": "lex: postgresql 5432\nvec: the tcp port on which postgresql listens\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"prompt": "expand this"}, "the prompt is not the one that QMD"),
+        ({"prompt": qmd.chatml_prompt("another query")}, "the prompt is not the one that QMD"),
+        ({"completion": "lex: postgresql 5432"}, "not made of whole hyde, lex and vec lines"),
+        ({"completion": "sure!\nlex: postgresql 5432\n"}, "not made of whole hyde, lex and vec lines"),
+        ({"completion": "lex: <|im_end|>\n"}, "chat-template token"),
+        ({"completion": ""}, "output is empty"),
+        ({"query": 5}, "query is no string"),
+    ],
+)
+def test_prepared_rows_that_nobody_prepared_are_refused(row: dict, says: str, tmp_path: Path) -> None:
+    prepare_data.prepare(write(tmp_path / "x.jsonl", GOOD), tmp_path / "out")
+    (tmp_path / "out" / "train.jsonl").write_text(
+        json.dumps(PREPARED) + "\n" + json.dumps({**PREPARED, **row}) + "\n", encoding="utf-8"
+    )
+    noted = tmp_path / "out" / "dataset_info.json"
+    info = json.loads(noted.read_text())
+    with pytest.raises(SchemaError, match=r"train\.jsonl: is not the file that dataset_info\.json describes"):
+        prepare_data.read_prepared(tmp_path / "out")
+    info["files"]["train.jsonl"] = hashlib.sha256((tmp_path / "out" / "train.jsonl").read_bytes()).hexdigest()
+    noted.write_text(json.dumps(info))
+    with pytest.raises(SchemaError, match=rf"train\.jsonl:2: .*{says}"):
+        prepare_data.read_prepared(tmp_path / "out")
+
+
+def test_a_folder_that_says_nothing_of_itself_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "dataset_info.json").write_text("{}")
+    with pytest.raises(SchemaError, match=r"dataset_info\.json: is not what prepare_data\.py writes"):
+        prepare_data.read_prepared(tmp_path)
+
+
 # --- score_data.py -------------------------------------------------------------------------------------
 
 POOR = changed("kubernetes", [["lex", "kubernetes tutorial guide"], ["vec", "how to kubernetes step by step"]])

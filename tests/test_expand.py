@@ -14,6 +14,7 @@ import torch
 import base
 import expand
 import qmd
+from evaluation import identity
 from expand import load_expander
 from expander import Generation, TransformersExpander, sample_as_qmd
 from llama import LlamaExpander
@@ -171,10 +172,12 @@ def test_a_hub_id_is_loaded_at_its_revision(
         (repository / "refs" / branch).write_text(commit)
         shutil.copytree(model, repository / "snapshots" / commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert load_expander("somebody/tiny").model.config.model_type == "qwen3"
-    assert load_expander("somebody/tiny", revision="llama").model.config.model_type == "llama"
-    with pytest.raises(base.LoadError, match="somebody/tiny: cannot be loaded"):
-        load_expander("somebody/tiny", revision="nowhere")
+    newest = load_expander("somebody/tiny")
+    assert (newest.model.config.model_type, newest.commit) == ("qwen3", "a" * 40)
+    assert identity(newest.files) == identity(tiny_qwen3)
+    assert load_expander("somebody/tiny@llama").model.config.model_type == "llama"
+    with pytest.raises(base.LoadError, match="somebody/tiny@nowhere: no network, and it is not in the cache"):
+        load_expander("somebody/tiny@nowhere")
 
 
 # --- The command ---------------------------------------------------------------------------------------

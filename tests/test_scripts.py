@@ -19,7 +19,9 @@ SCRIPTS = [
     if not {".venv", "outputs", "tests"} & set(path.relative_to(ROOT).parts) and HEADER.search(path.read_text("utf-8"))
 ]
 # What a distribution is imported as, where the names differ.
-IMPORT_NAMES = {"qmd_expansion": {"qmd", "reward", "language", "lexicon", "query", "lines", "collection", "dataset"}}
+IMPORT_NAMES = {
+    "qmd_expansion": {"qmd", "reward", "language", "lexicon", "query", "lines", "hub", "collection", "dataset"}
+}
 
 
 def header(script: Path) -> dict:

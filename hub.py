@@ -1,0 +1,269 @@
+"""The Hugging Face Hub: which repositories this project has, how they are read, and the one way they are written.
+
+Whatever takes a model or a dataset takes `owner/name`, or `owner/name@revision` (a branch, a tag, a commit). The token
+is the environment's (HF_TOKEN) or the login's (`hf auth login`); none is ever an argument, printed or written.
+
+Leaf module: huggingface_hub is imported only when the Hub is asked.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+Kind = Literal["merged", "gguf", "adapter", "dataset", "grpo"]
+RepoType = Literal["model", "dataset"]
+
+OWNER = "tobil"
+REPOSITORIES: dict[Kind, str] = {
+    "merged": "qmd-query-expansion-1.7B",
+    "gguf": "qmd-query-expansion-1.7B-gguf",
+    "adapter": "qmd-query-expansion-1.7B-sft",
+    "dataset": "qmd-query-expansion-train",
+    "grpo": "qmd-query-expansion-1.7B-grpo",
+}
+MAIN = "main"
+EVALUATION = "evaluation"  # a branch: results of what main holds, measured again after a change of the rubric
+_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_GGUF = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?P<revision>@[\w.-]+)?/(?P<path>.+\.gguf)")
+_COMMIT = re.compile("[0-9a-f]{40}")
+_VERSIONED = re.compile(r"[-_.]v\d+([-_.]|$)", re.IGNORECASE)
+_KEPT = {".gitattributes"}  # the Hub's own file
+
+
+class HubError(RuntimeError):
+    """What the Hub could not do, in one line, with what to do about it."""
+
+
+# --- Names ---------------------------------------------------------------------------------------------
+
+
+def repository(kind: Kind, owner: str | None = None) -> str:
+    """The repository of one kind; the owner is QMD_HUB_OWNER's unless named, and else the specification's."""
+    return f"{owner or os.environ.get('QMD_HUB_OWNER') or OWNER}/{REPOSITORIES[kind]}"
+
+
+def repo_type(name: str) -> RepoType:
+    """Whether one of this project's repositories holds a dataset or a model."""
+    return "dataset" if name.endswith(f"/{REPOSITORIES['dataset']}") else "model"
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit that a downloaded folder is of: the client's cache keeps a snapshot under it."""
+    return folder.name if _COMMIT.fullmatch(folder.name) else None
+
+
+def check_unversioned(name: str) -> None:
+    """Raise HubError for a name such as `...-v2`: repositories are updated in place, and git keeps the versions."""
+    if _VERSIONED.search(name):
+        raise HubError(
+            f"{name}: no versions in names; a repository is updated in place, and its commits are its versions"
+        )
+
+
+def is_name(name: str) -> bool:
+    """Whether this can be `owner/name` or `owner/name@revision`, and is no path that exists."""
+    return bool(_NAME.fullmatch(name)) and not Path(name).exists()
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """`owner/name@revision` in two; without a revision, None."""
+    name, _, revision = name.partition("@")
+    return name, revision or None
+
+
+# --- Errors --------------------------------------------------------------------------------------------
+
+
+def explain(error: Exception, name: str) -> HubError:
+    """An error of huggingface_hub in one line, with what to do, and without the token."""
+    from huggingface_hub import errors
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.RevisionNotFoundError):
+        said = "no such revision"
+    elif isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+        said = "no such file there"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        said = "no such repository, or a private one without a token that may read it (hf auth login, or HF_TOKEN)"
+    elif status == 401:
+        said = "the token is not valid (hf auth login, or HF_TOKEN)"
+    elif status == 403:
+        said = "the token may not do this: it needs to be of this owner and of the kind `write`"
+    elif status in (409, 412):
+        said = "main has moved on since it was looked at: nothing was pushed; look at what came, and run this again"
+    elif status == 429:
+        said = "the Hub asks to wait (too many requests): run this again in a few minutes"
+    elif status is None and (isinstance(error, errors.OfflineModeIsEnabled) or _unreachable(error)):
+        said = "no network, and it is not in the cache: run once with network, or name a folder"
+    else:
+        said = " ".join(str(error).split())[:200]
+    return HubError(f"{name}: {without_token(said)}")
+
+
+def _unreachable(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is one of the connection."""
+    from huggingface_hub import errors
+
+    words = ("connect", "timed out", "disconnected", "resolve", "outgoing traffic")
+    while error:
+        if isinstance(error, errors.LocalEntryNotFoundError) or any(word in str(error).lower() for word in words):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def without_token(text: str) -> str:
+    """A text in which the token is three stars."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    return text.replace(token, "***") if token else text
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    from huggingface_hub import errors
+
+    return (errors.HTTPError, OSError, ValueError)
+
+
+# --- Reading -------------------------------------------------------------------------------------------
+
+
+def api() -> "HfApi":
+    """The client."""
+    from huggingface_hub import HfApi
+
+    return HfApi()
+
+
+def snapshot(name: str, revision: str | None, patterns: Sequence[str], kind: RepoType = "model") -> tuple[Path, str]:
+    """Download some of a repository's files: their folder in the cache, and the commit. Raises HubError.
+
+    A broken download is taken up again, and files are checked against their hashes by the client.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, repo_type=kind, allow_patterns=list(patterns)))
+    except _failures() as error:
+        raise explain(error, f"{name}@{revision}" if revision else name) from None
+    return folder, commit_of(folder) or ""
+
+
+def file_of(name: str, path: str, revision: str | None = None, kind: RepoType = "model") -> Path | None:
+    """Download one file; None if the repository, the revision or the file does not exist. Raises HubError."""
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, path, revision=revision, repo_type=kind))
+    except errors.LocalEntryNotFoundError as error:
+        raise explain(error, name) from None
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
+        return None
+    except _failures() as error:
+        raise explain(error, name) from None
+
+
+def dataset(name: str) -> Path:
+    """The folder of a prepared dataset on the Hub, downloaded; a path stays as it is. Raises HubError."""
+    if not is_name(name):
+        return Path(name)
+    found, revision = split_revision(name)
+    return snapshot(found, revision, ["*.jsonl", "dataset_info.json"], "dataset")[0]
+
+
+def gguf(model: str) -> tuple[Path, str | None]:
+    """Download `owner/name[@revision]/file.gguf`: the file here and its commit. A path stays as it is. Raises HubError."""
+    found = None if Path(model).exists() else _GGUF.fullmatch(model)
+    if not found:
+        return Path(model), None
+    name, revision = found["name"], (found["revision"] or "").removeprefix("@") or None
+    folder, commit = snapshot(name, revision, [found["path"]])
+    if not (folder / found["path"]).exists():
+        raise HubError(f"{model}: no such file there")
+    return folder / found["path"], commit
+
+
+def head(name: str, revision: str = MAIN) -> str | None:
+    """The commit that a branch stands at; None if there is no such repository or branch yet. Raises HubError."""
+    from huggingface_hub import errors
+
+    try:
+        return api().repo_info(name, repo_type=repo_type(name), revision=revision).sha
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        if getattr(error.response, "status_code", None) == 401:
+            raise explain(error, name) from None
+        return None
+    except _failures() as error:
+        raise explain(error, name) from None
+
+
+# --- Writing -------------------------------------------------------------------------------------------
+
+
+def push(name: str, files: Mapping[str, Path | bytes], message: str, parent: str | None, branch: str = MAIN) -> str:
+    """Make a branch hold these files and no others, in one commit on top of `parent`; returns the commit.
+
+    All or nothing: the files are uploaded first, then one commit names them, and the Hub refuses it if the branch does
+    not stand at `parent` any more. A repository or branch that is missing (`parent` is None) is made. Raises HubError.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    check_unversioned(name)
+    kind = repo_type(name)
+    client = api()
+    try:
+        if parent is None:
+            client.create_repo(name, repo_type=kind, exist_ok=True)
+            if branch != MAIN:
+                client.create_branch(name, repo_type=kind, branch=branch, exist_ok=True)
+            parent = head(name, branch)
+        old = set(client.list_repo_files(name, repo_type=kind, revision=parent)) - set(files) - _KEPT
+        operations = [CommitOperationAdd(path, content) for path, content in sorted(files.items())]
+        operations += [CommitOperationDelete(path) for path in sorted(old)]
+        done = client.create_commit(
+            name, operations, commit_message=message, repo_type=kind, revision=branch, parent_commit=parent
+        )
+    except _failures() as error:
+        raise explain(error, name) from None
+    return done.oid
+
+
+def roll_back(name: str, revision: str, message: str) -> str:
+    """Make main hold again what it held at a revision, as a new commit on top; returns the commit. Raises HubError."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, hf_hub_download
+
+    kind = repo_type(name)
+    client = api()
+    try:
+        parent = client.repo_info(name, repo_type=kind).sha
+        target = client.repo_info(name, repo_type=kind, revision=revision).sha
+        before, now = (
+            {
+                entry.path: entry
+                for entry in client.list_repo_tree(name, repo_type=kind, revision=commit, recursive=True)
+            }
+            for commit in (target, parent)
+        )
+        before, now = ({p: e for p, e in tree.items() if hasattr(e, "blob_id")} for tree in (before, now))
+        operations = []
+        for path, entry in sorted(before.items()):
+            if path in now and now[path].blob_id == entry.blob_id:
+                continue
+            if entry.lfs:  # stays on the Hub's side
+                operations.append(CommitOperationCopy(path, path, src_revision=target))
+            else:
+                content = Path(hf_hub_download(name, path, repo_type=kind, revision=target)).read_bytes()
+                operations.append(CommitOperationAdd(path, content))
+        operations += [CommitOperationDelete(path) for path in sorted(now.keys() - before.keys() - _KEPT)]
+        if not operations:
+            raise HubError(f"{name}: main holds what it held at {revision}: nothing to do")
+        done = client.create_commit(name, operations, commit_message=message, repo_type=kind, parent_commit=parent)
+    except _failures() as error:
+        raise explain(error, name) from None
+    return done.oid
