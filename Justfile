@@ -38,6 +38,10 @@ eval *ARGS:
 e2e qmd="qmd=":
     QMD_VERSION_UNDER_TEST="{{ trim_start_match(qmd, "qmd=") }}" uv run pytest tests/e2e tests/test_qmd.py
 
+# Put the one-file jobs of jobs/ together; with --check, say whether they are up to date.
+jobs *ARGS:
+    uv run jobs/build.py "$@"
+
 # Trained tokens a second of this trainer, a plain SFTTrainer and a bare loop.
 bench-train *ARGS:
     uv run python tests/bench_train.py "$@"

@@ -28,6 +28,7 @@ from typing import Any
 
 import qmd
 import retrieval
+import retrieval_results
 import reward
 from baselines import BASELINES
 from collection import JudgedQuery
@@ -81,7 +82,7 @@ def kinds(
     found += [
         Kind(name, {query: [expand(query)] for query in queries})
         for name, expand in BASELINES.items()
-        if name != retrieval.ORIGINAL
+        if name != retrieval_results.ORIGINAL
     ]
     found += [Kind(name, texts) for name, texts in written.items()]
     clean = next(kind for kind in found if kind.name == next(iter(written), TUNED))
@@ -179,17 +180,17 @@ def _duplicates(kind: Kind) -> float:
 
 def evaluate(index: Index, queries: Sequence[JudgedQuery], compared: Sequence[Kind]) -> dict[str, Any]:
     """Score and search every kind; the results file without its settings."""
-    original = retrieval.System(retrieval.ORIGINAL, {query.text: [""] for query in queries})
+    original = retrieval.System(retrieval_results.ORIGINAL, {query.text: [""] for query in queries})
     searches = [original, *(retrieval.System(kind.name, kind.texts) for kind in compared)]
     searched = retrieval.search_with(index, searches, queries)
     ndcg = {
         system.name: {
-            id: [sample[retrieval.MAIN] for sample in samples]
+            id: [sample[retrieval_results.MAIN] for sample in samples]
             for id, samples in retrieval.measures_of(searched["lists"][system.name], queries).items()
         }
         for system in searches
     }
-    alone = ndcg.pop(retrieval.ORIGINAL)
+    alone = ndcg.pop(retrieval_results.ORIGINAL)
     rewards = {
         kind.name: {
             query.id: [reward.score(query.text, text).percentage for text in kind.texts[query.text]]
@@ -235,7 +236,7 @@ def print_results(results: Mapping[str, Any]) -> None:
     title = f"{settings['collection']}: {settings['queries']} queries, original query alone {results['original']:.3f}"
     table = Table(title=title, title_justify="left")
     table.add_column("kind")
-    for column in ("samples", "reward", retrieval.MAIN, "gain", "95% interval", "duplicates", "runaway"):
+    for column in ("samples", "reward", retrieval_results.MAIN, "gain", "95% interval", "duplicates", "runaway"):
         table.add_column(column, justify="right")
     for name, found in sorted(results["kinds"].items(), key=lambda item: -item[1]["ndcg"]):
         gain, low, high = found["gain"]
@@ -285,7 +286,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         axes.plot(found["reward"], found["ndcg"], "o", color="tab:red" if found["clean"] else "tab:blue")
         axes.annotate(name, (found["reward"], found["ndcg"]), xytext=(5, 3), textcoords="offset points", fontsize=8)
     axes.axhline(results["original"], color="0.7", linewidth=1)
-    axes.set(xlabel="mean reward", ylabel=f"mean {retrieval.MAIN} (the line: the original query alone)")
+    axes.set(xlabel="mean reward", ylabel=f"mean {retrieval_results.MAIN} (the line: the original query alone)")
     axes.set_title(f"{results['settings']['collection']}, {results['settings']['queries']} queries", loc="left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent
 PACKAGE = "package:"  # a base of this kind is a GGUF inside an installed Python package
 LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but two
 # What a model's repository is asked for: no pickled weights, no code.
-_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "metrics.jsonl", "loss.png"]
 
 
 class LoadError(RuntimeError):

@@ -1,6 +1,7 @@
 """What happens beside the training steps: progress, metrics, checkpoints by the clock, a clean stop."""
 
 import json
+import math
 import shutil
 import signal
 import sys
@@ -59,10 +60,14 @@ class ClockCheckpoints(TrainerCallback):
 
 
 class CleanStop(TrainerCallback):
-    """Turns SIGTERM and Ctrl-C into a checkpoint and an end of training; a second signal ends at once."""
+    """Turns SIGTERM, Ctrl-C and the end of `minutes` into a checkpoint and an end of training.
 
-    def __init__(self) -> None:
+    A second signal ends at once.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
         self.asked = False
+        self.end = math.inf if minutes is None else time.monotonic() + 60 * minutes
         self.former = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -78,8 +83,8 @@ class CleanStop(TrainerCallback):
             signal.signal(number, handler)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """Save and stop once asked to."""
-        self.asked = _any_process(self.asked)
+        """Save and stop once asked to, or when the time is over; a run that ends with this step is finished."""
+        self.asked = _any_process(self.asked or time.monotonic() >= self.end) and state.global_step < state.max_steps
         if self.asked:
             control.should_save = True
             control.should_training_stop = True

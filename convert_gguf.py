@@ -36,9 +36,7 @@ Exit code 2 for bad input, 1 for a file that does not pass.
 """
 
 import argparse
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import base
@@ -78,24 +76,14 @@ def main() -> int:
     # Heavy imports wait until the arguments are known to be good.
     import gguf_files
 
-    args.output.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=args.output, prefix=".building-"))
+    name = args.output.resolve().parent.name if args.output.name == "gguf" else args.output.resolve().name
     try:
         quants = gguf_files.known_quants(args.quants)
-        gguf_files.make(args.model or args.base, args.adapters, quants, building)
-        passed = gguf_files.check(building, quants, args.check, args.tolerance)
-        if not passed:
-            print(f"convert_gguf.py: {args.output}: nothing written, see above", file=sys.stderr)
-            return 1
-        name = args.output.resolve().parent.name if args.output.name == "gguf" else args.output.resolve().name
-        gguf_files.finish(building, args.output, name, quants)
+        checks = {"queries": args.check, "tolerance": args.tolerance}
+        gguf_files.write(args.model or args.base, args.adapters, quants, args.output, name, **checks)
     except (base.LoadError, gguf_files.ConversionError) as error:
         print(f"convert_gguf.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, base.LoadError) or error.input else 1
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-        if not any(args.output.iterdir()):
-            args.output.rmdir()
     return 0
 
 

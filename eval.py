@@ -45,7 +45,7 @@ import base
 import evaluation
 import expand
 import gate
-import retrieval
+import retrieval_results
 from dataset import console
 from dataset.schema import SchemaError, load_queries
 
@@ -102,7 +102,7 @@ def main() -> int:
     try:
         other = evaluation.read_results(args.compare) if args.compare else None
         deployed = evaluation.read_results(args.gate) if args.gate else None
-        searched = [retrieval.read_results(path) for path in args.retrieval or []]
+        searched = [retrieval_results.read_results(path) for path in args.retrieval or []]
         queries = evaluation.spread(load_queries(args.queries), args.limit)
         expander = expand.load_expander(args.model, system=not args.plain)
         settings = evaluation.Settings.of(expander, queries, args.decoding, args.seeds)

@@ -41,7 +41,7 @@
 A collection is a folder in BEIR's layout (corpus.jsonl or markdown notes, queries.jsonl, qrels.tsv or
 qrels/test.tsv) or such a dataset on the hub. Every system is measured in one go: the original query alone, rare word
 pairs, the usual template, and the expander, whole and without each type of line. Expansions and vectors are kept: an
-interrupted run goes on, a second one is quick. The format of the results file is described in retrieval.py.
+interrupted run goes on, a second one is quick. The format of the results file is described in retrieval_results.py.
 
 With --agreement, kinds of expansion of different quality are scored and searched, to see whether the score of reward.py
 orders them as search does (agreement.py).
@@ -60,6 +60,7 @@ import base
 import evaluation
 import expand
 import retrieval
+import retrieval_results
 import reward
 import search
 from baselines import BASELINES
@@ -162,7 +163,7 @@ def main() -> int:
     args = parse_arguments()
     for model in (args.model, args.untuned):
         base.with_llama(model or "")
-    shown = agreement if args.agreement else retrieval
+    shown = agreement if args.agreement else retrieval_results
     try:
         collection = load_collection(args.collection)
         queries = evaluation.spread(collection.queries, args.limit or (agreement.QUERIES if args.agreement else None))

@@ -101,7 +101,7 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
     for path in files:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    noted = model / "run.json"
+    noted = (model.parent if model.is_file() else model) / "run.json"
     data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
     return digest.hexdigest()[:16] if files else None, data
 
@@ -183,6 +183,28 @@ def evaluate(
     place = {query.text: number for number, query in enumerate(queries)}
     rows.sort(key=lambda row: (place[row["query"]], row["seed"]))
     return results_of(settings, rows)
+
+
+def evaluate_into(
+    path: Path,
+    expander: Expander,
+    queries: Sequence[EvalQuery],
+    decoding: Literal["qmd", "greedy"] = "qmd",
+    seeds: Sequence[int] = SEEDS,
+) -> dict[str, Any]:
+    """`evaluate` whose results stand in a file at the end, and are read from it if they stand there already."""
+    settings = Settings.of(expander, queries, decoding, seeds)
+    try:
+        known = read_results(path)
+        if known["settings"] == settings.model_dump(mode="json"):
+            return known
+    except ResultsError:
+        pass
+    partial = path.with_name(f".{path.name}.partial")
+    results = evaluate(expander, queries, settings, partial)
+    write_results(results, path)
+    partial.unlink()
+    return results
 
 
 def results_of(settings: Settings, rows: list[dict[str, Any]]) -> dict[str, Any]:

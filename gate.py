@@ -1,7 +1,7 @@
 """The gate before publishing: what of a candidate's evaluation has to beat, or match, the deployed model's.
 
 Both sides are results files of `eval.py` (evaluation.py says what they hold), and where both have them, of
-`eval_retrieval.py` (retrieval.py). Nothing here reaches the network.
+`eval_retrieval.py` (retrieval_results.py). Nothing here reaches the network.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-import retrieval
+import retrieval_results
 from dataset.console import console_for_tables
 from evaluation import ResultsError, by_query, mean_interval, paired_difference
 
@@ -91,12 +91,12 @@ def _search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
     sides = []
     for results in (candidate, deployed):
         name = results["expander"]["name"]
-        sides.append({row["id"]: row[name][retrieval.MAIN] for row in results["queries"]})
+        sides.append({row["id"]: row[name][retrieval_results.MAIN] for row in results["queries"]})
     ours, theirs = sides
     gain, low, high = mean_interval([ours[id] - theirs[id] for id in ours])
     means = [sum(side.values()) / len(side) for side in sides]
     why = f"{gain:+.3f}, 95% interval {low:+.3f} to {high:+.3f}; it may not lie below 0"
-    what = f"{retrieval.MAIN}, {candidate['settings']['collection']}"
+    what = f"{retrieval_results.MAIN}, {candidate['settings']['collection']}"
     return Check(what, *(f"{value:.3f}" for value in means), high >= 0, why)
 
 

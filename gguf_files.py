@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ BYTES_A_WEIGHT = {"f16": 2.0, "q4_k_m": 0.65, "q5_k_m": 0.75, "q6_k": 0.85, "q8_
 SAME_TOKENS = 0.95  # of the positions where f16 has to choose the same token as transformers
 CHECK_SEEDS = (1,)
 F16 = "f16"
+RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
 
 
 class ConversionError(RuntimeError):
@@ -68,6 +70,40 @@ def _place(folder: Path, quantisation: str) -> Path:
     return folder / f"{quantisation}.gguf"
 
 
+def write(
+    model: str,
+    adapters: Sequence[str],
+    quants: Sequence[str],
+    output: Path,
+    name: str,
+    *,
+    queries: int = 20,
+    tolerance: float = 5,
+) -> None:
+    """Make the files of a model, check them, and only then give them their names in `output`.
+
+    `queries` of the evaluation are asked for the checks; a quantisation may score `tolerance` points less than f16.
+    Raises LoadError, and ConversionError for what does not pass.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=output, prefix=".building-"))
+    try:
+        make(model, adapters, quants, building)
+        if not check(building, quants, queries, tolerance):
+            raise ConversionError(f"{output}: nothing written, see above")
+        finish(building, output, name, quants)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        if not any(output.iterdir()):
+            output.rmdir()
+
+
+def best_file(output: Path, name: str, quants: Sequence[str]) -> Path:
+    """The file to use of those in `output`: q8_0 where it was made."""
+    best = "q8_0" if "q8_0" in quants else quants[-1] if quants else F16
+    return output / f"{name}-{best}.gguf"
+
+
 # --- Making --------------------------------------------------------------------------------------------
 
 
@@ -83,6 +119,9 @@ def make(model: str, adapters: Sequence[str], quants: Sequence[str], folder: Pat
         merged.save_pretrained(folder / "merged")
     tokenizer.save_pretrained(folder / "merged")
     del merged
+    for name in RUN_FILES:  # so that whoever holds the files knows what they were trained on
+        if source.folder and (source.folder / name).exists():
+            shutil.copyfile(source.folder / name, folder / "merged" / name)
     _convert(folder / "merged", _place(folder, F16))
     for quantisation in quants:
         _quantise(_place(folder, F16), _place(folder, quantisation), quantisation)
@@ -274,16 +313,19 @@ def modelfile(gguf: str) -> str:
 def finish(building: Path, output: Path, name: str, quants: Sequence[str]) -> None:
     """Give the checked files their names in `output` and say how to use them."""
     files = {quantisation: f"{name}-{quantisation}.gguf" for quantisation in (F16, *quants)}
-    best = files["q8_0" if "q8_0" in quants else (quants or [F16])[-1]]
-    (building / "Modelfile").write_text(modelfile(best), encoding="utf-8")
+    best = best_file(output, name, quants)
+    (building / "Modelfile").write_text(modelfile(best.name), encoding="utf-8")
     for quantisation, file in files.items():
         _place(building, quantisation).replace(output / file)
     for file in ("Modelfile", "report.json"):
         (building / file).replace(output / file)
+    for file in RUN_FILES:
+        if (building / "merged" / file).exists():
+            shutil.copyfile(building / "merged" / file, output / file)
     shutil.rmtree(output / "merged", ignore_errors=True)
     (building / "merged").replace(output / "merged")
-    place = (output / best).resolve()
+    place = best.resolve()
     print(f"\nIn {output}: {', '.join(files.values())}, merged/, Modelfile, report.json")
     print(f"QMD:     QMD_GENERATE_MODEL={place} qmd query ...")
     print(f"Ollama:  (cd {output} && ollama create {name} -f Modelfile)")
-    print(f'here:    uv run expand.py {output / best} "auth config"')
+    print(f'here:    uv run expand.py {best} "auth config"')

@@ -28,7 +28,7 @@ REPOSITORIES: dict[Kind, str] = {
 }
 MAIN = "main"
 EVALUATION = "evaluation"  # a branch: results of what main holds, measured again after a change of the rubric
-_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@[\w./-]+)?")
 _GGUF = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?P<revision>@[\w.-]+)?/(?P<path>.+\.gguf)")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _VERSIONED = re.compile(r"[-_.]v\d+([-_.]|$)", re.IGNORECASE)
@@ -50,6 +50,12 @@ def repository(kind: Kind, owner: str | None = None) -> str:
 def repo_type(name: str) -> RepoType:
     """Whether one of this project's repositories holds a dataset or a model."""
     return "dataset" if name.endswith(f"/{REPOSITORIES['dataset']}") else "model"
+
+
+def repository_of(model: str) -> str | None:
+    """The repository of `owner/name[@revision]` or `owner/name[@revision]/file.gguf`; None for anything else."""
+    found = _GGUF.fullmatch(model) or _NAME.fullmatch(model)
+    return found["name"] if found and not Path(model).exists() else None
 
 
 def commit_of(folder: Path) -> str | None:
@@ -125,7 +131,8 @@ def without_token(text: str) -> str:
     return text.replace(token, "***") if token else text
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def failures() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises when the Hub or the network fails."""
     from huggingface_hub import errors
 
     return (errors.HTTPError, OSError, ValueError)
@@ -150,7 +157,7 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str], kind: Rep
 
     try:
         folder = Path(snapshot_download(name, revision=revision, repo_type=kind, allow_patterns=list(patterns)))
-    except _failures() as error:
+    except failures() as error:
         raise explain(error, f"{name}@{revision}" if revision else name) from None
     return folder, commit_of(folder) or ""
 
@@ -165,7 +172,7 @@ def file_of(name: str, path: str, revision: str | None = None, kind: RepoType = 
         raise explain(error, name) from None
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
         return None
-    except _failures() as error:
+    except failures() as error:
         raise explain(error, name) from None
 
 
@@ -178,7 +185,7 @@ def dataset(name: str) -> Path:
 
 
 def gguf(model: str) -> tuple[Path, str | None]:
-    """Download `owner/name[@revision]/file.gguf`: the file here and its commit. A path stays as it is. Raises HubError."""
+    """Download `owner/name[@revision]/file.gguf`: the file and its commit. A path stays as it is. Raises HubError."""
     found = None if Path(model).exists() else _GGUF.fullmatch(model)
     if not found:
         return Path(model), None
@@ -199,7 +206,7 @@ def head(name: str, revision: str = MAIN) -> str | None:
         if getattr(error.response, "status_code", None) == 401:
             raise explain(error, name) from None
         return None
-    except _failures() as error:
+    except failures() as error:
         raise explain(error, name) from None
 
 
@@ -229,7 +236,7 @@ def push(name: str, files: Mapping[str, Path | bytes], message: str, parent: str
         done = client.create_commit(
             name, operations, commit_message=message, repo_type=kind, revision=branch, parent_commit=parent
         )
-    except _failures() as error:
+    except failures() as error:
         raise explain(error, name) from None
     return done.oid
 
@@ -264,6 +271,6 @@ def roll_back(name: str, revision: str, message: str) -> str:
         if not operations:
             raise HubError(f"{name}: main holds what it held at {revision}: nothing to do")
         done = client.create_commit(name, operations, commit_message=message, repo_type=kind, parent_commit=parent)
-    except _failures() as error:
+    except failures() as error:
         raise explain(error, name) from None
     return done.oid

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,8 @@ ADAPTER = "adapter_model.safetensors"
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
     from trl import SFTTrainer
-
-    from evaluation import Settings
 
 
 def encoded(rows: list[dict[str, str]], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> "Dataset":
@@ -197,8 +196,21 @@ def plot_loss(metrics: list[dict[str, float]], path: Path) -> None:
     pyplot.close(figure)
 
 
-def train(recipe: Recipe, data: Path, output: Path, *, limit: int | None = None, resume: bool = False) -> int:
-    """Train and evaluate, or go on with it. Returns the exit code: 0 when finished, 1 when stopped before the end."""
+def train(
+    recipe: Recipe,
+    data: Path,
+    output: Path,
+    *,
+    limit: int | None = None,
+    resume: bool = False,
+    minutes: float | None = None,
+    callbacks: "Sequence[TrainerCallback]" = (),
+) -> int:
+    """Train and evaluate, or go on with it. Returns the exit code: 0 when finished, 1 when stopped before the end.
+
+    After `minutes` of training it saves and stops, as it does on a signal. `callbacks` are called after this trainer's
+    own: when they hear of a checkpoint, all of it is on disk.
+    """
     import transformers
 
     transformers.logging.set_verbosity_error()
@@ -209,7 +221,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, limit: int | None = None,
     try:
         if _finished(output):
             print(f"{output} holds this run's adapter already: nothing to train")
-        elif not _fit(recipe, hardware, rows, output, checkpoint):
+        elif not _fit(recipe, hardware, rows, output, checkpoint, minutes, callbacks):
             return 1
         if int(os.environ.get("RANK", 0)) == 0:
             evaluate(recipe, output)
@@ -225,8 +237,10 @@ def _fit(
     rows: dict[str, list[dict[str, str]]],
     output: Path,
     checkpoint: Path | None,
+    minutes: float | None,
+    callbacks: "Sequence[TrainerCallback]",
 ) -> bool:
-    """Train to the end and save the adapter; False if a signal stopped it before."""
+    """Train to the end and save the adapter; False if a signal or the clock stopped it before."""
     from callbacks import CleanStop, ClockCheckpoints, Metrics, Progress, read_metrics
 
     tokenizer = base.load_tokenizer(recipe.model.base, recipe.model.revision)
@@ -236,9 +250,10 @@ def _fit(
     if main:
         print(f"{recipe.model.base} on {hardware}; {len(splits['train'])} examples, {len(splits['val'])} held out")
         print(f"continuing from {checkpoint}" if checkpoint else f"writing to {output}", flush=True)
-    stop = CleanStop()
+    stop = CleanStop(minutes)
     metrics = output / "metrics.jsonl"
-    for callback in (ClockCheckpoints(recipe.training.save_interval_minutes), stop, Metrics(metrics), Progress()):
+    clock = ClockCheckpoints(recipe.training.save_interval_minutes)
+    for callback in (clock, stop, Metrics(metrics), Progress(), *callbacks):
         trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.restore()
@@ -255,17 +270,6 @@ def _fit(
     return True
 
 
-def _known_results(output: Path, settings: "Settings") -> dict | None:
-    """The results of the same evaluation, if it was finished before."""
-    import evaluation
-
-    try:
-        results = evaluation.read_results(output / "eval_results.json")
-    except evaluation.ResultsError:
-        return None
-    return results if results["settings"] == settings.model_dump(mode="json") else None
-
-
 def evaluate(recipe: Recipe, output: Path) -> None:
     """Ask the trained model the evaluation queries, print its scores and three expansions, and what to do next.
 
@@ -280,12 +284,7 @@ def evaluate(recipe: Recipe, output: Path) -> None:
         queries = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), asked.queries)
         expander = expand.load_expander(output, device=recipe.training.device, dtype=recipe.training.dtype)
         seeds = asked.seeds if asked.decoding == "qmd" else [0]
-        settings = evaluation.Settings.of(expander, queries, asked.decoding, seeds)
-        results = _known_results(output, settings)
-        if not results:
-            results = evaluation.evaluate(expander, queries, settings, output / ".eval_results.json.partial")
-            evaluation.write_results(results, output / "eval_results.json")
-            (output / ".eval_results.json.partial").unlink()
+        results = evaluation.evaluate_into(output / "eval_results.json", expander, queries, asked.decoding, seeds)
         evaluation.print_results(results, worst=3)
         print("\nThree of its expansions:")
         expand.show_expansions(expander, [query.text for query in evaluation.spread(queries, 3)])

@@ -66,11 +66,14 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N examples alone")
     parser.add_argument("--output", type=Path, help="the run's folder (default: outputs/<config name>)")
+    parser.add_argument("--minutes", type=float, metavar="N", help="save and stop after so long; the next run goes on")
     parser.add_argument("--dry-run", action="store_true", help="print what would happen and stop")
     parser.add_argument("--resume", action="store_true", help="continue an unfinished run; fail if there is none")
     args = parser.parse_args()
     if args.limit is not None and args.limit < 1:
         parser.error("--limit wants a number of examples, 1 and more")
+    if args.minutes is not None and args.minutes <= 0:
+        parser.error("--minutes wants more than 0")
     return args
 
 
@@ -88,7 +91,7 @@ def main() -> int:
             return plan.dry_run(recipe, data, output, args.limit)
         import sft
 
-        return sft.train(recipe, data, output, limit=args.limit, resume=args.resume)
+        return sft.train(recipe, data, output, limit=args.limit, resume=args.resume, minutes=args.minutes)
     except (RecipeError, hub.HubError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2

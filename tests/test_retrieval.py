@@ -11,6 +11,7 @@ import pytest
 import qmd
 import qmd_search
 import retrieval
+import retrieval_results
 from baselines import BASELINES, rare_pairs
 from collection import Collection, CollectionError, Document, JudgedQuery, load_collection, note_title
 from evaluation import mean_interval
@@ -368,7 +369,7 @@ def test_expansions_made_elsewhere_are_measured(tmp_path: Path) -> None:
     for shown in ("small: 5 documents, 3 queries", "rare-pairs", "theirs without vec"):
         assert shown in done.stdout
     results = json.loads(output.read_text())
-    assert results["format"] == retrieval.FORMAT
+    assert results["format"] == retrieval_results.FORMAT
     assert [row["id"] for row in results["queries"]] == list(QUERIES)
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 

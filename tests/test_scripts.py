@@ -16,7 +16,8 @@ HEADER = re.compile(r"^# /// script\n((?:#.*\n)*?)# ///$", re.M)
 SCRIPTS = [
     path.relative_to(ROOT)
     for path in sorted(ROOT.rglob("*.py"))
-    if not {".venv", "outputs", "tests"} & set(path.relative_to(ROOT).parts) and HEADER.search(path.read_text("utf-8"))
+    if not {".venv", "outputs", "tests", "sources"} & set(path.relative_to(ROOT).parts)
+    and HEADER.search(path.read_text("utf-8"))
 ]
 # What a distribution is imported as, where the names differ.
 IMPORT_NAMES = {
@@ -57,7 +58,8 @@ def test_header_pins_what_the_script_imports(script: Path) -> None:
         declared |= IMPORT_NAMES.get(name, {name})
     # Python puts a root script's own folder on the path: modules, and packages such as dataset/.
     siblings = [*ROOT.glob("*.py"), *(path.parent for path in ROOT.glob("*/__init__.py"))]
-    local = {path.stem for path in siblings} if script.parent == Path() else set()
+    # A job in jobs/ carries them inside.
+    local = {path.stem for path in siblings} if script.parent in (Path(), Path("jobs")) else set()
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse((ROOT / script).read_text("utf-8")))

@@ -70,39 +70,35 @@ class Call:
             raise Refusal(403, "This token has no permission to write")
         return account
 
-    def _found(self, holder: Holder | None) -> Any:
-        """A repository or bucket, if there is one that this account may see; the Hub doesn't tell which is not so."""
-        seen = holder and (not holder.private or (self.account and self.account.user == holder.owner))
-        if not seen:
-            status = 404 if self.account else 401
-            raise Refusal(status, "Repository not found" if self.account else "Invalid username or password.", "RepoNotFound")
+    def _found(self, holder: Holder | None, write: bool) -> Any:
+        """A repository or bucket that this account may see, or write to. The Hub doesn't tell hidden from missing."""
+        user = self.account and self.account.user
+        if holder is None or (holder.private and user != holder.owner):
+            if not self.account:
+                raise Refusal(401, "Invalid username or password.", "RepoNotFound")
+            raise Refusal(404, "Repository not found", "RepoNotFound")
+        if write:
+            self.writer_in(holder.owner)
         return holder
 
-    def repo(self, *, write: bool = False) -> Repo:
-        """The repository that the path names."""
-        kind = self.request.path_params.get("kind", "model")
-        repo: Repo = self._found(self.hub.store.repos.get((kind, f"{self['owner']}/{self['name']}")))
-        if write:
-            self.writer_in(repo.owner)
+    def repo_of(self, kind: str, id: str, *, write: bool = False) -> Repo:
+        """The repository of an id."""
+        repo: Repo = self._found(self.hub.store.repos.get((kind, id)), write)
         return repo
+
+    def repo(self, *, write: bool = False) -> Repo:
+        """The repository that the path names; outside /api, a path without a kind is a model's."""
+        kind = self.request.path_params.get("kind", "model")
+        return self.repo_of(kind, f"{self['owner']}/{self['name']}", write=write)
+
+    def bucket_of(self, id: str, *, write: bool = False) -> Bucket:
+        """The bucket of an id."""
+        bucket: Bucket = self._found(self.hub.store.buckets.get(id), write)
+        return bucket
 
     def bucket(self, *, write: bool = False) -> Bucket:
         """The bucket that the path names."""
         return self.bucket_of(f"{self['owner']}/{self['name']}", write=write)
-
-    def bucket_of(self, id: str, *, write: bool = False) -> Bucket:
-        """The bucket of an id."""
-        bucket: Bucket = self._found(self.hub.store.buckets.get(id))
-        if write:
-            self.writer_in(bucket.owner)
-        return bucket
-
-    def repo_of(self, kind: str, id: str, *, write: bool = False) -> Repo:
-        """The repository of an id."""
-        repo: Repo = self._found(self.hub.store.repos.get((kind, id)))
-        if write:
-            self.writer_in(repo.owner)
-        return repo
 
     def page(self, entries: Sequence[Any]) -> Response:
         """A page of a listing, with a link to the next one, as far as there is one."""

@@ -1,8 +1,6 @@
-"""What the Hub answers about repositories of models and data sets."""
+"""What the Hub answers about repositories of models and data sets, uploads aside (`upload_routes.py`)."""
 
-import base64
 import hashlib
-import uuid
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -11,7 +9,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from .call import Call
 from .refusal import Refusal
-from .store import LFS_SIZE, LFS_SUFFIXES, Commit, File, Repo, lfs_pointer
+from .store import Commit, File, Repo, lfs_pointer
 
 
 def whoami(call: Call) -> Response:
@@ -42,7 +40,7 @@ def _card_data(readme: str) -> dict[str, Any] | None:
     return metadata
 
 
-def _url(call: Call, kind: str, id: str) -> str:
+def repo_url(call: Call, kind: str, id: str) -> str:
     return f"{call.hub.endpoint}/{'' if kind == 'model' else kind + 's/'}{id}"
 
 
@@ -59,9 +57,9 @@ def create(call: Call) -> Response:
         raise Refusal(501, f"The stand-in Hub has no repositories of kind {kind!r}")
     account = call.writer_in(id.split("/")[0])
     if (kind, id) in call.hub.store.repos:
-        return JSONResponse({"error": f"You already created this {kind} repo", "url": _url(call, kind, id)}, 409)
+        return JSONResponse({"error": f"You already created this {kind} repo", "url": repo_url(call, kind, id)}, 409)
     call.hub.store.create_repo(kind, id, call.json.get("visibility") == "private", account.user)
-    return JSONResponse({"url": _url(call, kind, id), "name": id})
+    return JSONResponse({"url": repo_url(call, kind, id), "name": id})
 
 
 def delete(call: Call) -> Response:
@@ -112,7 +110,8 @@ def _file_entry(path: str, file: File, commit: Commit | None = None) -> dict[str
 
 
 def _folder_entry(path: str, commit: Commit) -> dict[str, Any]:
-    return {"type": "directory", "path": path, "size": 0, "oid": hashlib.sha1(f"{commit.id} {path}".encode()).hexdigest()}
+    oid = hashlib.sha1(f"{commit.id} {path}".encode()).hexdigest()
+    return {"type": "directory", "path": path, "size": 0, "oid": oid}
 
 
 def _entries(repo: Repo, commit: Commit, expand: bool) -> dict[str, dict[str, Any]]:
@@ -222,86 +221,6 @@ def resolve(call: Call) -> Response:
     return FileResponse(repo.blobs.path(file.sha256), headers=headers, media_type="application/octet-stream")
 
 
-# Uploading: preupload says how each file is to travel; large ones go over LFS or Xet; the commit names them.
-
-
-def preupload(call: Call) -> Response:
-    repo = call.repo(write=True)
-    files = repo.at(call["revision"]).files
-    answers = []
-    for asked in call.json["files"]:
-        # A NUL byte tells binary from text, as git tells it.
-        binary = b"\0" in base64.b64decode(asked["sample"])
-        large = binary or asked["size"] >= LFS_SIZE or asked["path"].endswith(LFS_SUFFIXES)
-        old = files.get(asked["path"])
-        answers.append(
-            {
-                "path": asked["path"],
-                "uploadMode": "lfs" if large else "regular",
-                "shouldIgnore": False,
-                "oid": (old.sha256 if old.xet_hash else old.oid) if old else None,
-            }
-        )
-    return JSONResponse({"files": answers})
-
-
-def lfs_batch(call: Call) -> Response:
-    """Say where each large file is to be sent, unless it is there already."""
-    repo = call.repo(write=True)
-    objects = []
-    for asked in call.json["objects"]:
-        answer = {"oid": asked["oid"], "size": asked["size"]}
-        if asked["oid"] not in repo.contents:
-            ticket = uuid.uuid4().hex  # stands for the signature of a storage URL: whoever has it may upload
-            call.hub.uploads[ticket] = (repo, asked["oid"])
-            answer["actions"] = {"upload": {"href": f"{call.hub.endpoint}/lfs-uploads/{ticket}"}}
-        objects.append(answer)
-    return JSONResponse({"transfer": "basic", "objects": objects})
-
-
-def lfs_upload(call: Call) -> Response:
-    if call["ticket"] not in call.hub.uploads:
-        raise Refusal(403, "SignatureDoesNotMatch")
-    repo, oid = call.hub.uploads[call["ticket"]]
-    if hashlib.sha256(call.body).hexdigest() != oid:
-        raise Refusal(400, "The SHA256 of the content does not match")
-    repo.contents.add(repo.blobs.add(call.body))
-    return Response()
-
-
-def lfs_duplicate(call: Call) -> Response:
-    """Let another repository use large files of this one; copying from one to the other begins so."""
-    source, target = call.repo(), call.json["target"]
-    held = {file.sha256 for commit in source.commits.values() for file in commit.files.values()}
-    asked = {file["sha256"] for file in call.json["files"]}
-    call.repo_of(target["type"], target["name"], write=True).contents.update(asked & held)
-    failed = [{"sha256": sha256, "error": "not found"} for sha256 in sorted(asked - held)]
-    return JSONResponse({"failed": failed})
-
-
-def xet_write_token(call: Call) -> Response:
-    return call.xet_token(call.repo(write=True).new_upload_store())
-
-
-def xet_read_token(call: Call) -> Response:
-    repo = call.repo()
-    files = repo.at(call["revision"]).files.values()
-    return call.xet_token(repo.blobs.new_download_store(file.sha256 for file in files if file.xet_hash))
-
-
-def commit(call: Call) -> Response:
-    repo = call.repo(write=True)
-    if call.flag("create_pr"):
-        raise Refusal(501, "The stand-in Hub has no pull requests")
-    lines = [(line["key"], line["value"]) for line in call.json_lines]
-    (first, header), operations = lines[0], lines[1:]
-    if first != "header":
-        raise Refusal(400, "The first line of a commit has to be its header")
-    made = repo.commit(call["revision"], header, operations, call.signed_in().user)
-    url = f"{_url(call, repo.kind, repo.id)}/commit/{made.id}"
-    return JSONResponse({"success": True, "commitOid": made.id, "commitUrl": url})
-
-
 _API = "/api/{kind:kind}/{owner}/{name}"
 
 ROUTES = [
@@ -309,7 +228,6 @@ ROUTES = [
     ("POST", "/api/validate-yaml", validate_yaml),
     ("POST", "/api/repos/create", create),
     ("DELETE", "/api/repos/delete", delete),
-    ("PUT", "/lfs-uploads/{ticket}", lfs_upload),
     ("GET", _API, info),
     ("GET", _API + "/revision/{revision}", info),
     ("PUT", _API + "/settings", settings),
@@ -322,14 +240,7 @@ ROUTES = [
     ("DELETE", _API + "/branch/{branch}", delete_branch),
     ("POST", _API + "/tag/{revision}", create_tag),
     ("DELETE", _API + "/tag/{tag}", delete_tag),
-    ("POST", _API + "/preupload/{revision}", preupload),
-    ("POST", _API + "/commit/{revision}", commit),
-    ("POST", _API + "/lfs-files/duplicate", lfs_duplicate),
-    ("GET", _API + "/xet-write-token/{revision}", xet_write_token),
-    ("GET", _API + "/xet-read-token/{revision}", xet_read_token),
-    # Outside /api the address of a model has no kind; those of data sets come first, since they would fit too.
-    ("POST", "/{kind:kind}/{owner}/{name}.git/info/lfs/objects/batch", lfs_batch),
-    ("POST", "/{owner}/{name}.git/info/lfs/objects/batch", lfs_batch),
+    # Outside /api the path of a model has no kind; that of a data set comes first, since it would fit the other too.
     ("GET", "/{kind:kind}/{owner}/{name}/resolve/{revision}/{path:path}", resolve),
     ("GET", "/{owner}/{name}/resolve/{revision}/{path:path}", resolve),
 ]
