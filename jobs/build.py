@@ -37,7 +37,7 @@ HEADER = re.compile(r"^# /// script\n(?:#.*\n)*?# ///\n", re.MULTILINE)
 TITLE = "# ==== {} ===="
 LOADER = """\
 # Put together by jobs/build.py from {source} (__main__.py below), the modules that it imports and the
-# files that they read: change those, and run `just jobs`. Each stands below under its name, what is no Python behind `#:`.
+# files that they read: change those, and run `just jobs`. Each stands below under its name; no Python, behind `#:`.
 
 import re
 import runpy

@@ -31,7 +31,7 @@ of the queries; main stays as it is. Exit code 2 for bad input, 1 when the Hub r
 """
 
 # Put together by jobs/build.py from jobs/sources/eval_job.py (__main__.py below), the modules that it imports and the
-# files that they read: change those, and run `just jobs`. Each stands below under its name, what is no Python behind `#:`.
+# files that they read: change those, and run `just jobs`. Each stands below under its name; no Python, behind `#:`.
 
 import re
 import runpy

@@ -6,6 +6,7 @@
 #   "huggingface_hub",
 #   "jinja2",
 #   "llama-cpp-python==0.3.36",
+#   "matplotlib",
 #   "numpy",
 #   "peft",
 #   "psutil",
@@ -34,7 +35,7 @@ refuses.
 """
 
 # Put together by jobs/build.py from jobs/sources/gguf_job.py (__main__.py below), the modules that it imports and the
-# files that they read: change those, and run `just jobs`. Each stands below under its name, what is no Python behind `#:`.
+# files that they read: change those, and run `just jobs`. Each stands below under its name; no Python, behind `#:`.
 
 import re
 import runpy

@@ -40,7 +40,7 @@ one, by the same command. Exit code 2 for bad input, 1 for a run that is unfinis
 """
 
 # Put together by jobs/build.py from jobs/sources/sft_job.py (__main__.py below), the modules that it imports and the
-# files that they read: change those, and run `just jobs`. Each stands below under its name, what is no Python behind `#:`.
+# files that they read: change those, and run `just jobs`. Each stands below under its name; no Python, behind `#:`.
 
 import re
 import runpy

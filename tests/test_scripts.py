@@ -21,7 +21,9 @@ SCRIPTS = [
 ]
 # What a distribution is imported as, where the names differ.
 IMPORT_NAMES = {
-    "qmd_expansion": {"qmd", "reward", "language", "lexicon", "query", "lines", "hub", "collection", "dataset"}
+    "llama_cpp_python": {"llama_cpp"},
+    "pyyaml": {"yaml"},
+    "qmd_expansion": {"qmd", "reward", "language", "lexicon", "query", "lines", "hub", "collection", "dataset"},
 }
 
 

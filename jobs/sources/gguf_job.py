@@ -6,6 +6,7 @@
 #   "huggingface_hub",
 #   "jinja2",
 #   "llama-cpp-python==0.3.36",
+#   "matplotlib",
 #   "numpy",
 #   "peft",
 #   "psutil",
