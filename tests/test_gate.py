@@ -8,35 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import evaluation
 import gate
-from evaluation import ResultsError, Settings
+from evaluation import ResultsError
+from tests.results import results
 
 ROOT = Path(__file__).resolve().parent.parent
-CATEGORIES = ("code", "home")
-
-
-def results(scores: dict[str, list[float]], **summary: float) -> dict:
-    """A results file of 20 queries a category; `scores` are those of a category's queries, in turn."""
-    rows = []
-    for category in CATEGORIES:
-        for number in range(20):
-            score = scores[category][number % len(scores[category])]
-            rows.append(
-                {
-                    "query": f"{category} {number}", "category": category, "seed": 1, "score": score, "text": "",
-                    "tokens": 1, "seconds": 1, "finished": True, "valid": True, "kept": 4, "dropped": 0,
-                    "duplicates": 0,
-                }
-            )  # fmt: skip
-    settings = Settings(
-        model="m", revision=None, weights=None, base=None, training_data=None, queries=40, queries_hash="q",
-        prompt="served", decoding="qmd", grammar=True, seeds=(1,),
-    )  # fmt: skip
-    found = evaluation.results_of(settings, rows)
-    found["summary"].update(summary)
-    return found
-
 
 DEPLOYED = results({"code": [70, 72], "home": [70, 74]}, dropped=0.02, duplicates=0.02, runaway=0.005)
 BETTER = results({"code": [75, 78], "home": [74, 79]}, dropped=0.02, duplicates=0.01, runaway=0.005)
