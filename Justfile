@@ -42,6 +42,28 @@ e2e qmd="qmd=":
 jobs *ARGS:
     uv run jobs/build.py "$@"
 
+# In the cloud: submit a job, and look after it (hf auth login first).
+jobs-sft *ARGS:
+    uvx hf jobs uv run jobs/sft.py "$@"
+
+jobs-eval *ARGS:
+    uvx hf jobs uv run jobs/eval.py "$@"
+
+jobs-gguf *ARGS:
+    uvx hf jobs uv run jobs/gguf.py "$@"
+
+jobs-ps:
+    uvx hf jobs ps
+
+jobs-logs JOB:
+    uvx hf jobs logs "{{ JOB }}"
+
+jobs-inspect JOB:
+    uvx hf jobs inspect "{{ JOB }}"
+
+jobs-cancel JOB:
+    uvx hf jobs cancel "{{ JOB }}"
+
 # Trained tokens a second of this trainer, a plain SFTTrainer and a bare loop.
 bench-train *ARGS:
     uv run python tests/bench_train.py "$@"

@@ -75,9 +75,9 @@ one, by the same command. Exit code 2 for bad input, 1 for a run that is unfinis
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import base
-import cloud
 import evaluation
 import expand
 import gguf_files
@@ -88,6 +88,9 @@ from dataset import console
 from dataset.prepare_data import SPLITS
 from dataset.schema import load_queries
 from recipe import Recipe, RecipeError, load_recipe
+
+if TYPE_CHECKING:
+    from cloud import Mirror
 
 ROOT = Path(__file__).resolve().parent
 
@@ -111,6 +114,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Train, or go on with it; then publish."""
     args = parse_arguments()
+    import cloud  # imports torch, which a wrong argument should not wait for
+
     try:
         recipe = load_recipe(ROOT / "configs" / "sft.yaml", args.set)
         quants = gguf_files.known_quants(args.quants)
@@ -135,7 +140,7 @@ def main() -> int:
         return 1
 
 
-def publish_all(recipe: Recipe, run: Path, quants: list[str], args: argparse.Namespace, mirror: cloud.Mirror) -> int:
+def publish_all(recipe: Recipe, run: Path, quants: list[str], args: argparse.Namespace, mirror: "Mirror") -> int:
     """Publish the adapter, and what is made of it, each through its gate; the first refusal ends it with 1."""
     adapter = publish.read_candidate("adapter", run, None, None)
     if code := publish.publish_model(adapter, hub.repository("adapter", args.owner)):
@@ -143,7 +148,7 @@ def publish_all(recipe: Recipe, run: Path, quants: list[str], args: argparse.Nam
     files = run / "gguf"
     name = hub.REPOSITORIES["merged"]
     if not (files / "merged").exists():
-        gguf_files.write(str(run), [], quants, files, name)
+        gguf_files.write(str(run), [], quants, files, name, queries=min(20, recipe.evaluation.queries or 20))
         mirror.up()
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), recipe.evaluation.queries)
     for kind, folder, model, seeds in (

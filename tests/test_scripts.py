@@ -40,10 +40,15 @@ def test_scripts_are_found() -> None:
 def test_help_under_plain_uv_from_another_folder(script: Path, tmp_path: Path) -> None:
     # Without the project's environment, as a user's shell has none.
     env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    done = subprocess.run(
-        [shutil.which("uv") or "uv", "run", "--quiet", ROOT / script, "--help"],
-        cwd=tmp_path, env=env, capture_output=True, text=True,
-    )  # fmt: skip
+    # First from what uv has kept: asked for llama-cpp-python again, some indexes give it out as if it were new, and uv
+    # compiles it once more for every script.
+    for settings in ({"UV_OFFLINE": "1"}, {}):
+        done = subprocess.run(
+            [shutil.which("uv") or "uv", "run", "--quiet", ROOT / script, "--help"],
+            cwd=tmp_path, env=env | settings, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -68,7 +68,7 @@ def main() -> int:
     name, output = hub.REPOSITORIES["merged"], Path("gguf")
     try:
         quants = gguf_files.known_quants(args.quants)
-        gguf_files.write(args.model, [], quants, output, name)
+        gguf_files.write(args.model, [], quants, output, name, queries=min(20, args.limit or 20))
         queries = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), args.limit)
         expander = expand.load_expander(gguf_files.best_file(output, name, quants))
         results = evaluation.evaluate_into(output / publish.RESULTS, expander, queries, seeds=args.seeds)

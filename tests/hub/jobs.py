@@ -207,7 +207,7 @@ class Jobs:
                 return job.stage, job.message
             process = subprocess.Popen(
                 command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+                stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", start_new_session=True,
             )  # fmt: skip
             job.process, job.stage, job.started = process, "RUNNING", timestamp()
         job.say(f"===== Job started at {job.started} =====")

@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -75,7 +75,7 @@ class StandInHub:
         self.problems: list[str] = []
         self._lock = threading.RLock()
         self.jobs = Jobs(root / "jobs", self.store, self._lock, kill_grace)
-        self._router = Router([self._route(*route) for route in _ROUTES], redirect_slashes=False, default=self._unknown)
+        self._routes = [self._route(*route) for route in _ROUTES]
         # Listening from here on: who connects before the thread runs is answered a little later.
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -116,7 +116,7 @@ class StandInHub:
             if fault.kind == "drop":
                 await receive()
             else:
-                await self._router(scope, receive, _unsent)
+                await self._dispatch(scope, receive, _unsent)
             scope["state"]["connection"].abort()
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -126,7 +126,17 @@ class StandInHub:
         else:
             if fault:
                 self.revoke(_token(Request(scope)) or "")
-            await self._router(scope, receive, send)
+            await self._dispatch(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for route in self._routes:
+            match, parameters = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(parameters)
+                await route.handle(scope, receive, send)
+                return
+        self.problems.append(f"{scope['method']} {scope['path']}: nothing is written for it")
+        await _refused(Refusal(501, "Not part of the stand-in Hub"))(scope, receive, send)
 
     def _route(self, method: str, path: str, handler: Handler) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -152,10 +162,6 @@ class StandInHub:
             raise Refusal(401, "Invalid credentials in Authorization header")
         return self.accounts[token]
 
-    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.problems.append(f"{scope['method']} {scope['path']}: nothing is written for it")
-        await _refused(Refusal(501, "Not part of the stand-in Hub"))(scope, receive, send)
-
 
 def _token(request: Request) -> str | None:
     header = request.headers.get("Authorization")
@@ -163,7 +169,8 @@ def _token(request: Request) -> str | None:
 
 
 def _refused(refusal: Refusal) -> Response:
-    headers = {"X-Error-Message": refusal.message, "X-Request-Id": uuid.uuid4().hex, **refusal.headers}
+    line = " ".join(refusal.message.split()).encode("ascii", "replace").decode()  # what a header can hold
+    headers = {"X-Error-Message": line, "X-Request-Id": uuid.uuid4().hex, **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code
     return JSONResponse({"error": refusal.message}, refusal.status, headers)

@@ -252,7 +252,7 @@ def test_what_is_not_there(hub: HubForTests, tmp_path: Path):
     with pytest.raises(RemoteEntryNotFoundError):
         api.hf_hub_download(REPO, "missing.txt", local_dir=tmp_path)
     with pytest.raises(RevisionNotFoundError):
-        api.hf_hub_download(REPO, ".gitattributes", revision="missing", local_dir=tmp_path)
+        api.hf_hub_download(REPO, ".gitattributes", revision="fehlt-völlig", local_dir=tmp_path)
     with pytest.raises(RemoteEntryNotFoundError):
         list(api.list_repo_tree(REPO, "missing"))
     with pytest.raises(RepositoryNotFoundError, match="404"):
@@ -323,6 +323,10 @@ def test_a_bucket_keeps_what_is_put_there(hub: HubForTests, tmp_path: Path):
     api.batch_bucket_files(bucket, copy=[copy], delete=["a.txt", "in/b.bin", "in/c.txt"])
     info = api.bucket_info(bucket)
     assert (info.total_files, info.size) == (1, len(LARGE))
+    assert hub.api(token=False).bucket_info(bucket).id == bucket
+    api.create_bucket("tester/private", private=True)
+    with pytest.raises(BucketNotFoundError):
+        hub.api(token=False).bucket_info("tester/private")
     api.delete_bucket(bucket)
     with pytest.raises(BucketNotFoundError):
         api.bucket_info(bucket)
@@ -356,10 +360,11 @@ def test_a_bucket_refuses_what_was_not_uploaded_to_it(hub: HubForTests):
 
 
 def test_what_is_not_written_does_not_pass_unseen(hub: HubForTests):
-    with pytest.raises(HfHubHTTPError, match="501"):
-        hub.api().list_repo_likers("tester/tiny").__next__()
-    assert [problem.split(":")[0] for problem in hub.problems] == ["GET /api/models/tester/tiny/likers"]
-    hub.problems.clear()
+    # A path, and a method of a path, that the stand-in does not know.
+    for method, path in (("GET", "/api/models/tester/tiny/likers"), ("DELETE", "/api/whoami-v2")):
+        assert get_session().request(method, hub.endpoint + path).status_code == 501
+        assert [problem.split(":")[0] for problem in hub.problems] == [f"{method} {path}"]
+        hub.problems.clear()  # or the fixture would fail this test
 
 
 def test_pull_requests_are_refused(hub: HubForTests):
