@@ -81,6 +81,7 @@ class Job:
     message: str | None = None
     log: list[dict[str, str]] = field(default_factory=list)
     process: subprocess.Popen[str] | None = None
+    expired: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def info(self) -> dict[str, Any]:
@@ -155,6 +156,7 @@ class Jobs:
         self._store = store
         self._lock = lock
         self.kill_grace = kill_grace
+        self.uv: dict[str, str] = {}  # more settings of uv's
         self._threads: list[threading.Thread] = []
         self.all: dict[str, Job] = {}
 
@@ -174,6 +176,11 @@ class Jobs:
             process = job.process
         if process:
             threading.Thread(target=end_group, args=(process, self.kill_grace), daemon=True).start()
+
+    def expire(self, job: Job) -> None:
+        """End a running job as its time-out would, for a test that knows the moment and not the time."""
+        job.expired = True
+        end_group(job.process, self.kill_grace)
 
     def stop(self) -> None:
         """Cancel all that still run and wait for them."""
@@ -199,7 +206,7 @@ class Jobs:
         home.mkdir(parents=True)
         work.mkdir()
         declared = {**job.spec.get("environment", {}), **job.spec.get("secrets", {})}
-        environment = uv_environment() | {"HOME": str(home), "HF_ENDPOINT": endpoint, "JOB_ID": job.id}
+        environment = uv_environment() | self.uv | {"HOME": str(home), "HF_ENDPOINT": endpoint, "JOB_ID": job.id}
         environment |= {name: with_mounts(str(value), mounts) for name, value in declared.items()}
         command = [with_mounts(word, mounts) for word in [*job.spec["command"], *job.spec.get("arguments", [])]]
         with job.changed:
@@ -213,15 +220,14 @@ class Jobs:
         job.say(f"===== Job started at {job.started} =====")
         reader = threading.Thread(target=job.read, args=(process.stdout,), daemon=True)
         reader.start()
-        timed_out = False
         try:
             process.wait(job.timeout)
         except subprocess.TimeoutExpired:
-            timed_out = True
+            job.expired = True
         end_group(process, self.kill_grace)
         code = process.wait()
         reader.join()
-        if timed_out:
+        if job.expired:
             return "ERROR", "Job timeout"
         return ("ERROR", f"Job failed with exit code: {code}") if code else ("COMPLETED", None)
 
