@@ -114,7 +114,7 @@ def make(model: str, adapters: Sequence[str], quants: Sequence[str], folder: Pat
     _check_room(parameters, quants, folder)
     merged, tokenizer = base.load_tuned(source, "cpu", stored_dtype=True)
     for adapter in adapters:
-        merged = base.merge_adapter(merged, adapter)
+        merged = base.merge_adapter(merged, base.find_source(adapter))
     with base.no_progress():
         merged.save_pretrained(folder / "merged")
     tokenizer.save_pretrained(folder / "merged")

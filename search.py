@@ -100,7 +100,9 @@ class Embedder:
             logging.disable_progress_bar()
             source = str(_package_model()) if self.model == MINILM else self.model
             try:
-                self._loaded = SentenceTransformer(source, trust_remote_code=False)
+                self._loaded = SentenceTransformer(
+                    source, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+                )
             except (OSError, ValueError) as error:
                 raise EmbeddingError(f"{self.model}: cannot be loaded: {str(error).splitlines()[0]}") from None
             if self.model == MINILM:

@@ -158,7 +158,9 @@ def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
     config = building / "adapter_config.json"
     # A base from a package is named as such, not by the folder that it was converted to on this machine.
     named = {**json.loads(config.read_text(encoding="utf-8")), "base_model_name_or_path": recipe.model.base}
-    config.write_text(json.dumps({**named, "revision": recipe.model.revision}, indent=2) + "\n", encoding="utf-8")
+    # The base's commit where it came from the hub, so that the adapter is always loaded on the weights it was made for.
+    revision = getattr(trainer.model.config, "_commit_hash", None) or recipe.model.revision
+    config.write_text(json.dumps({**named, "revision": revision}, indent=2) + "\n", encoding="utf-8")
     trainer.processing_class.save_pretrained(building)
     for card in (building, output):  # TRL's, which says nothing of this model
         (card / "README.md").unlink(missing_ok=True)

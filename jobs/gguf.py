@@ -339,6 +339,8 @@ def find_source(name: str) -> Source:
             raise LoadError(str(error)) from None
     if not (folder / "adapter_config.json").exists():
         return Source(str(folder), None, None, folder, commit)
+    if not (folder / "adapter_model.safetensors").exists():  # PEFT would go on to look for pickled weights
+        raise LoadError(f"{name}: cannot be loaded: it holds no adapter_model.safetensors")
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
 
@@ -372,19 +374,21 @@ def load_tuned(
         hardware = replace(hardware, dtype="auto")  # transformers' word for it
     model = load_model(source.base, source.revision, hardware)
     if source.adapter:
-        model = merge_adapter(model, str(source.adapter))
+        model = merge_adapter(model, source)
     tokenizer = load_tokenizer(source.base, source.revision)
     return model.to(hardware.device), tokenizer
 
 
-def merge_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":
-    """Merge an adapter (a folder or a hub id) into its base. Raises LoadError."""
+def merge_adapter(model: "PreTrainedModel", source: Source) -> "PreTrainedModel":
+    """Merge an adapter into its base. Raises LoadError."""
     from peft import PeftModel
 
+    if not source.adapter:
+        raise LoadError(f"{source.base}: is no adapter")
     try:
-        return PeftModel.from_pretrained(model, adapter, torch_device="cpu").merge_and_unload()
+        return PeftModel.from_pretrained(model, str(source.adapter), torch_device="cpu").merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
-        raise _explained(adapter, error) from None
+        raise _explained(str(source.adapter), error) from None
 
 
 def with_llama(model: str) -> None:
@@ -2147,7 +2151,7 @@ def make(model: str, adapters: Sequence[str], quants: Sequence[str], folder: Pat
     _check_room(parameters, quants, folder)
     merged, tokenizer = base.load_tuned(source, "cpu", stored_dtype=True)
     for adapter in adapters:
-        merged = base.merge_adapter(merged, adapter)
+        merged = base.merge_adapter(merged, base.find_source(adapter))
     with base.no_progress():
         merged.save_pretrained(folder / "merged")
     tokenizer.save_pretrained(folder / "merged")

@@ -387,6 +387,8 @@ def find_source(name: str) -> Source:
             raise LoadError(str(error)) from None
     if not (folder / "adapter_config.json").exists():
         return Source(str(folder), None, None, folder, commit)
+    if not (folder / "adapter_model.safetensors").exists():  # PEFT would go on to look for pickled weights
+        raise LoadError(f"{name}: cannot be loaded: it holds no adapter_model.safetensors")
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
 
@@ -420,19 +422,21 @@ def load_tuned(
         hardware = replace(hardware, dtype="auto")  # transformers' word for it
     model = load_model(source.base, source.revision, hardware)
     if source.adapter:
-        model = merge_adapter(model, str(source.adapter))
+        model = merge_adapter(model, source)
     tokenizer = load_tokenizer(source.base, source.revision)
     return model.to(hardware.device), tokenizer
 
 
-def merge_adapter(model: "PreTrainedModel", adapter: str) -> "PreTrainedModel":
-    """Merge an adapter (a folder or a hub id) into its base. Raises LoadError."""
+def merge_adapter(model: "PreTrainedModel", source: Source) -> "PreTrainedModel":
+    """Merge an adapter into its base. Raises LoadError."""
     from peft import PeftModel
 
+    if not source.adapter:
+        raise LoadError(f"{source.base}: is no adapter")
     try:
-        return PeftModel.from_pretrained(model, adapter, torch_device="cpu").merge_and_unload()
+        return PeftModel.from_pretrained(model, str(source.adapter), torch_device="cpu").merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
-        raise _explained(adapter, error) from None
+        raise _explained(str(source.adapter), error) from None
 
 
 def with_llama(model: str) -> None:
@@ -2447,7 +2451,7 @@ def make(model: str, adapters: Sequence[str], quants: Sequence[str], folder: Pat
     _check_room(parameters, quants, folder)
     merged, tokenizer = base.load_tuned(source, "cpu", stored_dtype=True)
     for adapter in adapters:
-        merged = base.merge_adapter(merged, adapter)
+        merged = base.merge_adapter(merged, base.find_source(adapter))
     with base.no_progress():
         merged.save_pretrained(folder / "merged")
     tokenizer.save_pretrained(folder / "merged")
@@ -6175,7 +6179,9 @@ def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
     config = building / "adapter_config.json"
     # A base from a package is named as such, not by the folder that it was converted to on this machine.
     named = {**json.loads(config.read_text(encoding="utf-8")), "base_model_name_or_path": recipe.model.base}
-    config.write_text(json.dumps({**named, "revision": recipe.model.revision}, indent=2) + "\n", encoding="utf-8")
+    # The base's commit where it came from the hub, so that the adapter is always loaded on the weights it was made for.
+    revision = getattr(trainer.model.config, "_commit_hash", None) or recipe.model.revision
+    config.write_text(json.dumps({**named, "revision": revision}, indent=2) + "\n", encoding="utf-8")
     trainer.processing_class.save_pretrained(building)
     for card in (building, output):  # TRL's, which says nothing of this model
         (card / "README.md").unlink(missing_ok=True)
