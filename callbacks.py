@@ -6,13 +6,14 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
+from base import COMPLETE
 
 
 def usable_checkpoint(output: Path) -> Path | None:
@@ -57,6 +58,18 @@ class ClockCheckpoints(TrainerCallback):
         for older in Path(args.output_dir).glob("checkpoint-*"):
             if older != folder:
                 shutil.rmtree(older, ignore_errors=True)
+
+
+class WhenSaved(TrainerCallback):
+    """Does something whenever a checkpoint is on disk, such as copying it away."""
+
+    def __init__(self, action: Callable[[int], None]) -> None:
+        self.action = action
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Call the action with the step."""
+        if state.is_world_process_zero:
+            self.action(state.global_step)
 
 
 class CleanStop(TrainerCallback):

@@ -5,11 +5,13 @@ A card is made anew at each push, from what was measured; nothing in it is writt
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import base
+import evaluation
 import hub
 import qmd
 from gate import Check
@@ -38,41 +40,50 @@ class ModelCard:
     deployed: Mapping[str, Any] | None = None
     base_results: Mapping[str, Any] | None = None
     search: Mapping[str, Any] | None = None  # of eval_retrieval.py
-    checks: Sequence[Check] = field(default_factory=tuple)
+    checks: Sequence[Check] = ()
+    first: bool = True  # there was no model before
     run: Mapping[str, Any] | None = None  # run.json
     files: Sequence[str] = ()
+    measured: str | None = None  # the GGUF file that the results are of
     reason: str | None = None  # for pushing against the gate
 
     def render(self) -> str:
         """The text of README.md."""
-        settings = self.results["settings"]
         evaluated = [("this model", self.results["summary"])]
         if self.deployed:
             evaluated.append(("deployed before", self.deployed["summary"]))
         if self.base_results:
-            evaluated.append((f"{self.base_model}, untuned", self.base_results["summary"]))
+            evaluated.append((f"{self._base()}, untuned", self.base_results["summary"]))
         return _render(
             "model_card.md.jinja",
             metadata=self._metadata(),
             title=self.repository.split("/")[1],
-            what=WHAT[self.kind].format(base=self.base_model),
+            what=WHAT[self.kind].format(base=self._base()),
             sample=_sample(self.results),
             reason=self.reason,
-            settings=settings,
+            settings=self.results["settings"],
+            measured=self.measured,
             evaluated=evaluated,
             has_base=self.base_results is not None,
             categories=self.results["summary"]["categories"].items(),
             checks=self.checks,
+            first=self.first,
             search=self.search,
+            user_prompt=qmd.user_prompt("<query>"),
             system=qmd.SYSTEM_PROMPT,
             uses=self._uses(),
             run=self.run,
-            recipe=_yaml(self.run["recipe"]) if self.run else "",
             recipe_words=_recipe_words(self.run["recipe"]) if self.run else "",
             loss="loss.png" in self.files,
-            command=self._command(),
-            evaluation_command=f"uv run eval.py {self._as_argument()} -o eval_results.json",
+            commands=self._commands(),
         )
+
+    def _base(self) -> str:
+        """The base model as the Hub knows it."""
+        return base.HUB_NAMES.get(self.base_model, self.base_model)
+
+    def _repository(self, kind: hub.Kind) -> str:
+        return hub.repository(kind, self.repository.split("/")[0])
 
     def _metadata(self) -> str:
         from huggingface_hub import EvalResult, ModelCardData
@@ -89,62 +100,65 @@ class ModelCard:
             EvalResult("text-generation", "evals/queries.txt", "QMD evaluation queries", name, value, metric_name=name)
             for name, value in values.items()
         ]
-        name = self.repository.split("/")[1]
         data = ModelCardData(
             language=list(LANGUAGES),
             license=LICENSE,
-            base_model=self.base_model,
-            datasets=hub.repository("dataset", self.repository.split("/")[0]),
+            base_model=self._base() if hub.is_name(self._base()) else None,  # a folder means nothing there
+            datasets=hub.split_revision(self._data())[0] if self._data() else None,
             library_name={"merged": "transformers", "gguf": "gguf"}.get(self.kind, "peft"),
             pipeline_tag="text-generation",
             tags=list(TAGS),
-            model_name=name,
+            model_name=self.repository.split("/")[1],
             eval_results=measured,
         )
         return data.to_yaml()
 
-    def _gguf(self) -> str | None:
-        files = [name for name in self.files if name.endswith(".gguf")]
-        return next((name for name in files if "q8_0" in name), files[0] if files else None)
+    def _data(self) -> str | None:
+        """The data that it was trained on, if that is on the Hub: `owner/name@commit`."""
+        return self.run["data"].get("source") if self.run else None
 
-    def _as_argument(self) -> str:
-        return f"{self.repository}/{self._gguf()}" if self._gguf() else self.repository
+    def _model(self) -> str:
+        """The model as an argument of this project's commands."""
+        return f"{self.repository}/{self.measured}" if self.measured else self.repository
 
-    def _command(self) -> str:
-        data = f" --data {self._dataset()}" if self.run else ""
-        trained = f"uv run train.py sft{data}"
-        return trained if self.kind in ("adapter", "grpo") else f"{trained}`, then `uv run convert_gguf.py outputs/sft"
+    def _commands(self) -> list[str]:
+        """What makes it again, from recipe.yaml in the repository, and measures it."""
+        commands = []
+        if self.run:
+            data = f" --data {self._data()}" if self._data() else ""
+            limit = self.run.get("identity", {}).get("limit")
+            limited = f" --limit {limit}" if limit else ""
+            commands.append(f"uv run train.py sft --config recipe.yaml{data}{limited}")
+        if self.kind in ("merged", "gguf"):
+            commands.append("uv run convert_gguf.py outputs/recipe")
+        seeds = " ".join(map(str, self.results["settings"]["seeds"]))
+        commands.append(f"uv run eval.py {self._model()} --seeds {seeds} -o {evaluation.RESULTS}")
+        return commands
 
-    def _dataset(self) -> str:
-        commit = self.run["data"].get("commit") if self.run else None
-        name = hub.repository("dataset", self.repository.split("/")[0])
-        return f"{name}@{commit}" if commit else name
-
-    def _uses(self) -> list[tuple[str, str]]:
-        prompt = "/no_think Expand this search query: auth config"
-        here = ("With the scripts of this model's project:", f'uv run expand.py {self._as_argument()} "auth config"')
-        if self.kind == "gguf":
-            file = self._gguf()
-            download = f"hf download {self.repository} {file} Modelfile --local-dir ."
-            return [
-                ("QMD:", f'{download}\nQMD_GENERATE_MODEL=$PWD/{file} qmd query "auth config"'),
-                ("Ollama:", f"{download}\nollama create qmd-query-expansion -f Modelfile"),
-                ("llama.cpp:", f'llama-cli -hf {self.repository} -p "{prompt}"'),
-                here,
-            ]
-        if self.kind == "merged":
-            code = (
-                "from transformers import pipeline\n\n"
-                f'expand = pipeline("text-generation", "{self.repository}")\n'
-                f'expand([{{"role": "user", "content": "{prompt}"}}], max_new_tokens={qmd.SAMPLING.max_tokens})'
-            )
-        else:
-            code = (
+    def _uses(self) -> list[tuple[str, str, str]]:
+        """How to use it: with what, the language of the code, and the code."""
+        prompt = qmd.user_prompt("auth config")
+        gguf = self._repository("gguf")
+        file = self.measured or f"{hub.REPOSITORIES['merged']}-q8_0.gguf"
+        download = f"hf download {gguf} {file} Modelfile --local-dir ."
+        if self.kind in ("adapter", "grpo"):
+            load = (
                 "from peft import AutoPeftModelForCausalLM\n\n"
                 f'model = AutoPeftModelForCausalLM.from_pretrained("{self.repository}")'
             )
-        others = hub.repository("gguf", self.repository.split("/")[0])
-        return [("transformers", code), (f"QMD, Ollama and llama.cpp run the GGUF files of `{others}`.", ""), here]
+        else:
+            load = (
+                "from transformers import pipeline\n\n"
+                f'expand = pipeline("text-generation", "{self._repository("merged")}")\n'
+                f'expand([{{"role": "user", "content": "{prompt}"}}], max_new_tokens={qmd.SAMPLING.max_tokens})'
+            )
+        return [
+            ("QMD", "", f'{download}\nQMD_GENERATE_MODEL=$PWD/{file} qmd query "auth config"'),
+            ("Ollama", "", f"{download}\nollama create qmd-query-expansion -f Modelfile"),
+            ("llama.cpp", "", f'{download}\nllama-cli -m {file} -p "{prompt}"'),
+            ("transformers", "python", load),
+            ("The scripts that made it", "", f'uv run expand.py {self._model()} "auth config"'),
+        ]
 
 
 def dataset_card(repository: str, info: Mapping[str, Any], example: Mapping[str, str]) -> str:
@@ -195,7 +209,8 @@ def _sample(results: Mapping[str, Any]) -> Mapping[str, Any]:
     return min(rows, key=lambda row: (abs(row["score"] - middle), len(row["text"]), row["query"]))
 
 
-def _yaml(recipe: Mapping[str, Any]) -> str:
+def as_yaml(recipe: Mapping[str, Any]) -> str:
+    """A recipe as `configs/*.yaml` have it."""
     import yaml
 
     return yaml.safe_dump(json.loads(json.dumps(recipe)), sort_keys=False, allow_unicode=True)

@@ -71,8 +71,8 @@ from expander import Expander
 from generations import Asking, generations
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or other words in its place."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="an adapter's or merged model's folder, a hub id, or a .gguf file")
     parser.add_argument("--collection", required=True, help="a folder, or a dataset on the hub")
@@ -90,7 +90,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--untuned", metavar="MODEL", help="for --agreement (an adapter's base, unless given)")
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON, and a picture beside them")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     if args.agreement and not args.model:
         parser.error("--agreement wants a tuned model")
     if args.untuned and not args.agreement:
@@ -158,20 +158,12 @@ def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str,
     }
 
 
-def main() -> int:
-    """Search, measure and print."""
-    args = parse_arguments()
-    for model in (args.model, args.untuned):
-        base.with_llama(model or "")
-    shown = agreement if args.agreement else retrieval_results
-    try:
-        collection = load_collection(args.collection)
-        queries = evaluation.spread(collection.queries, args.limit or (agreement.QUERIES if args.agreement else None))
-        collection = Collection(collection.name, collection.documents, queries)
-        found = (compare_score if args.agreement else search_with)(args, collection)
-    except (base.LoadError, CollectionError, evaluation.ResultsError, search.EmbeddingError) as error:
-        print(f"eval_retrieval.py: {error}", file=sys.stderr)
-        return 2
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """The results file. Raises LoadError, CollectionError, ResultsError, EmbeddingError."""
+    collection = load_collection(args.collection)
+    queries = evaluation.spread(collection.queries, args.limit or (agreement.QUERIES if args.agreement else None))
+    collection = Collection(collection.name, collection.documents, queries)
+    found = (compare_score if args.agreement else search_with)(args, collection)
     settings = {
         "collection": collection.name,
         "documents": len(collection.documents),
@@ -181,7 +173,20 @@ def main() -> int:
         "bypass": args.bypass,
         "reward_version": reward.REWARD_VERSION,
     }
-    results = {"format": shown.FORMAT, "settings": settings, **found}
+    return {"format": (agreement if args.agreement else retrieval_results).FORMAT, "settings": settings, **found}
+
+
+def main() -> int:
+    """Search, measure and print."""
+    args = parse_arguments()
+    for model in (args.model, args.untuned):
+        base.with_llama(model or "")
+    shown = agreement if args.agreement else retrieval_results
+    try:
+        results = measure(args)
+    except (base.LoadError, CollectionError, evaluation.ResultsError, search.EmbeddingError) as error:
+        print(f"eval_retrieval.py: {error}", file=sys.stderr)
+        return 2
     shown.print_results(results)
     if args.output:
         picture = args.output.with_suffix(".png")

@@ -23,11 +23,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import qmd
 import reward
 from dataset.console import console_for_tables, tracked
-from dataset.files import write_whole
+from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
 from expander import Expander, Generation
 
 FORMAT = 1
+RESULTS = "eval_results.json"  # its name beside a model
 SEEDS = (1, 2, 3)
 RESAMPLES = 10_000  # of the bootstrap
 
@@ -99,8 +100,7 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
         files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_of(path)))
     noted = (model.parent if model.is_file() else model) / "run.json"
     data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
     return digest.hexdigest()[:16] if files else None, data

@@ -23,6 +23,7 @@ _SAME = {
     "decoding": "another decoding",
     "grammar": "decoding with a grammar on one side alone",
     "seeds": "other seeds",
+    "qmd_version": "another version of QMD",
 }
 
 
@@ -79,7 +80,7 @@ def _counts(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> list[C
 
 def check_same_search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> None:
     """Raise ResultsError unless two retrieval results, by their settings, are of the same search."""
-    for key in ("collection", "queries_hash", "embedding", "bypass"):
+    for key in retrieval_results.SAME_SEARCH:
         if candidate[key] != deployed[key]:
             raise ResultsError(
                 f"the deployed model's retrieval results differ in {key}: measure it again, the same way"
@@ -100,6 +101,15 @@ def _search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
     return Check(what, *(f"{value:.3f}" for value in means), high >= 0, why)
 
 
+_UNSEARCHED = Check(
+    retrieval_results.MAIN,
+    "not measured",
+    "measured",
+    False,
+    "what was measured of the deployed one is asked of this one",
+)
+
+
 def compare(
     candidate: Mapping[str, Any],
     deployed: Mapping[str, Any],
@@ -109,8 +119,8 @@ def compare(
     """Every check of a candidate against the deployed model. Raises ResultsError where they can't be compared."""
     check_comparable(candidate["settings"], deployed["settings"])
     checks = [_score(candidate, deployed), *_categories(candidate, deployed), *_counts(candidate, deployed)]
-    if candidate_search and deployed_search:
-        checks.append(_search(candidate_search, deployed_search))
+    if deployed_search:
+        checks.append(_search(candidate_search, deployed_search) if candidate_search else _UNSEARCHED)
     return checks
 
 

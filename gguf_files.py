@@ -16,6 +16,7 @@ import base
 import evaluation
 import qmd
 from dataset.console import console_for_tables
+from dataset.files import sha256_of
 from dataset.schema import load_queries
 from expander import TransformersExpander
 from llama import LlamaExpander, open_llama
@@ -31,7 +32,6 @@ BYTES_A_WEIGHT = {"f16": 2.0, "q4_k_m": 0.65, "q5_k_m": 0.75, "q6_k": 0.85, "q8_
 SAME_TOKENS = 0.95  # of the positions where f16 has to choose the same token as transformers
 CHECK_SEEDS = (1,)
 F16 = "f16"
-RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
 
 
 class ConversionError(RuntimeError):
@@ -46,6 +46,8 @@ class ConversionError(RuntimeError):
 class FileReport:
     """What was measured of one file; speeds are those of this machine."""
 
+    file: str
+    sha256: str
     quantisation: str
     megabytes: float
     same_tokens: float
@@ -89,7 +91,7 @@ def write(
     building = Path(tempfile.mkdtemp(dir=output, prefix=".building-"))
     try:
         make(model, adapters, quants, building)
-        if not check(building, quants, queries, tolerance):
+        if not check(building, name, quants, queries, tolerance):
             raise ConversionError(f"{output}: nothing written, see above")
         finish(building, output, name, quants)
     finally:
@@ -119,7 +121,7 @@ def make(model: str, adapters: Sequence[str], quants: Sequence[str], folder: Pat
         merged.save_pretrained(folder / "merged")
     tokenizer.save_pretrained(folder / "merged")
     del merged
-    for name in RUN_FILES:  # so that whoever holds the files knows what they were trained on
+    for name in base.RUN_FILES:  # so that whoever holds the files knows what they were trained on
         if source.folder and (source.folder / name).exists():
             shutil.copyfile(source.folder / name, folder / "merged" / name)
     _convert(folder / "merged", _place(folder, F16))
@@ -183,8 +185,10 @@ def _quiet() -> "llama_cpp._utils.suppress_stdout_stderr":  # noqa: F821
 # --- Checking ------------------------------------------------------------------------------------------
 
 
-def check(folder: Path, quants: Sequence[str], queries: int, tolerance: float) -> bool:
+def check(folder: Path, name: str, quants: Sequence[str], queries: int, tolerance: float) -> bool:
     """Check f16.gguf and the quantisations in `folder` against merged/, print a table, write report.json.
+
+    The report has the names that the files of model `name` will have, and their hashes.
 
     Raises ConversionError for a file whose tokens, end of turn or template are wrong.
     """
@@ -204,6 +208,8 @@ def check(folder: Path, quants: Sequence[str], queries: int, tolerance: float) -
         rows = results["expansions"]
         reports.append(
             FileReport(
+                file=f"{name}-{quantisation}.gguf",
+                sha256=sha256_of(path),
                 quantisation=quantisation,
                 megabytes=round(path.stat().st_size / 1e6, 1),
                 same_tokens=round(same, 4),
@@ -319,7 +325,7 @@ def finish(building: Path, output: Path, name: str, quants: Sequence[str]) -> No
         _place(building, quantisation).replace(output / file)
     for file in ("Modelfile", "report.json"):
         (building / file).replace(output / file)
-    for file in RUN_FILES:
+    for file in base.RUN_FILES:
         if (building / "merged" / file).exists():
             shutil.copyfile(building / "merged" / file, output / file)
     shutil.rmtree(output / "merged", ignore_errors=True)

@@ -6,14 +6,17 @@ is the environment's (HF_TOKEN) or the login's (`hf auth login`); none is ever a
 Leaf module: huggingface_hub is imported only when the Hub is asked.
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
 
 Kind = Literal["merged", "gguf", "adapter", "dataset", "grpo"]
 RepoType = Literal["model", "dataset"]
@@ -30,7 +33,6 @@ MAIN = "main"
 EVALUATION = "evaluation"  # a branch: results of what main holds, measured again after a change of the rubric
 _NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@[\w./-]+)?")
 _GGUF = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?P<revision>@[\w.-]+)?/(?P<path>.+\.gguf)")
-_COMMIT = re.compile("[0-9a-f]{40}")
 _VERSIONED = re.compile(r"[-_.]v\d+([-_.]|$)", re.IGNORECASE)
 _KEPT = {".gitattributes"}  # the Hub's own file
 
@@ -58,17 +60,17 @@ def repository_of(model: str) -> str | None:
     return found["name"] if found and not Path(model).exists() else None
 
 
-def commit_of(folder: Path) -> str | None:
-    """The commit that a downloaded folder is of: the client's cache keeps a snapshot under it."""
-    return folder.name if _COMMIT.fullmatch(folder.name) else None
-
-
 def check_unversioned(name: str) -> None:
     """Raise HubError for a name such as `...-v2`: repositories are updated in place, and git keeps the versions."""
     if _VERSIONED.search(name):
         raise HubError(
             f"{name}: no versions in names; a repository is updated in place, and its commits are its versions"
         )
+
+
+def is_ours(name: str) -> bool:
+    """Whether a repository has one of the names above, whoever owns it."""
+    return name.partition("/")[2] in REPOSITORIES.values()
 
 
 def is_name(name: str) -> bool:
@@ -85,14 +87,28 @@ def split_revision(name: str) -> tuple[str, str | None]:
 # --- Errors --------------------------------------------------------------------------------------------
 
 
-def explain(error: Exception, name: str) -> HubError:
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what huggingface_hub raises inside into a HubError about `name`."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except HubError:
+        raise
+    # Refused uploads are RuntimeErrors there, and so are hf_xet's.
+    except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
+        raise explain(error, name) from None
+
+
+def explain(error: BaseException, name: str) -> HubError:
     """An error of huggingface_hub in one line, with what to do, and without the token."""
     from huggingface_hub import errors
 
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     if isinstance(error, errors.RevisionNotFoundError):
         said = "no such revision"
-    elif isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+    elif isinstance(error, errors.RemoteEntryNotFoundError):
         said = "no such file there"
     elif isinstance(error, errors.RepositoryNotFoundError):
         said = "no such repository, or a private one without a token that may read it (hf auth login, or HF_TOKEN)"
@@ -104,23 +120,40 @@ def explain(error: Exception, name: str) -> HubError:
         said = "main has moved on since it was looked at: nothing was pushed; look at what came, and run this again"
     elif status == 429:
         said = "the Hub asks to wait (too many requests): run this again in a few minutes"
-    elif status is None and (isinstance(error, errors.OfflineModeIsEnabled) or _unreachable(error)):
+    elif status and status >= 500:
+        said = f"the Hub failed (status {status}): run this again in a few minutes"
+    elif isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         said = "no network, and it is not in the cache: run once with network, or name a folder"
+    elif _unreachable(error):
+        said = "no answer from the Hub: run this again; what it may have done already is not done twice"
     else:
-        said = " ".join(str(error).split())[:200]
-    return HubError(f"{name}: {without_token(said)}")
+        said = without_token(" ".join(str(error).split()))[:200]
+    return HubError(f"{name}: {said}")
 
 
-def _unreachable(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is one of the connection."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that is behind an error: the client wraps some in errors that have none."""
+    found = (getattr(getattr(cause, "response", None), "status_code", None) for cause in _causes(error))
+    return next((status for status in found if status), None)
+
+
+def _unreachable(error: BaseException) -> bool:
     from huggingface_hub import errors
 
-    words = ("connect", "timed out", "disconnected", "resolve", "outgoing traffic")
-    while error:
-        if isinstance(error, errors.LocalEntryNotFoundError) or any(word in str(error).lower() for word in words):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    words = ("connection", "timed out", "disconnected", "outgoing traffic")
+    return any(
+        # An error of the HTTP library that no answer belongs to is one of the connection.
+        (isinstance(cause, errors.HTTPError) and not isinstance(cause, errors.HfHubHTTPError))
+        or isinstance(cause, ConnectionError | TimeoutError)
+        or any(word in str(cause).lower() for word in words)
+        for cause in _causes(error)
+    )
 
 
 def without_token(text: str) -> str:
@@ -129,13 +162,6 @@ def without_token(text: str) -> str:
 
     token = get_token()
     return text.replace(token, "***") if token else text
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when the Hub or the network fails."""
-    from huggingface_hub import errors
-
-    return (errors.HTTPError, OSError, ValueError)
 
 
 # --- Reading -------------------------------------------------------------------------------------------
@@ -155,25 +181,16 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str], kind: Rep
     """
     from huggingface_hub import snapshot_download
 
-    try:
+    with explained(f"{name}@{revision}" if revision else name):
         folder = Path(snapshot_download(name, revision=revision, repo_type=kind, allow_patterns=list(patterns)))
-    except failures() as error:
-        raise explain(error, f"{name}@{revision}" if revision else name) from None
-    return folder, commit_of(folder) or ""
+    return folder, folder.name  # the client's cache keeps a snapshot under its commit
 
 
-def file_of(name: str, path: str, revision: str | None = None, kind: RepoType = "model") -> Path | None:
-    """Download one file; None if the repository, the revision or the file does not exist. Raises HubError."""
-    from huggingface_hub import errors, hf_hub_download
-
-    try:
-        return Path(hf_hub_download(name, path, revision=revision, repo_type=kind))
-    except errors.LocalEntryNotFoundError as error:
-        raise explain(error, name) from None
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
-        return None
-    except failures() as error:
-        raise explain(error, name) from None
+def source_of(folder: Path) -> str | None:
+    """`owner/name@commit` of a folder that `snapshot` returned; None for any other."""
+    kind, *name = folder.parent.parent.name.split("--")
+    is_snapshot = folder.parent.name == "snapshots" and kind in ("models", "datasets") and len(name) == 2
+    return f"{'/'.join(name)}@{folder.name}" if is_snapshot else None
 
 
 def dataset(name: str) -> Path:
@@ -196,18 +213,49 @@ def gguf(model: str) -> tuple[Path, str | None]:
     return folder / found["path"], commit
 
 
+def file_of(name: str, path: str, revision: str | None = None) -> Path | None:
+    """Download one file; None if the repository, the revision or the file does not exist. Raises HubError."""
+    from huggingface_hub import errors, hf_hub_download
+
+    with explained(name):
+        try:
+            return Path(hf_hub_download(name, path, revision=revision, repo_type=repo_type(name)))
+        except errors.LocalEntryNotFoundError:
+            raise
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
+            return None
+
+
 def head(name: str, revision: str = MAIN) -> str | None:
     """The commit that a branch stands at; None if there is no such repository or branch yet. Raises HubError."""
     from huggingface_hub import errors
 
-    try:
-        return api().repo_info(name, repo_type=repo_type(name), revision=revision).sha
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        if getattr(error.response, "status_code", None) == 401:
-            raise explain(error, name) from None
-        return None
-    except failures() as error:
-        raise explain(error, name) from None
+    with explained(name):
+        try:
+            return api().repo_info(name, repo_type=repo_type(name), revision=revision).sha
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+            if _status(error) == 401:
+                raise
+            return None
+
+
+def tree(name: str, commit: str) -> dict[str, "RepoFile"]:
+    """The files of a commit by their paths, without the Hub's own. Raises HubError."""
+    from huggingface_hub.hf_api import RepoFile
+
+    with explained(name):
+        entries = list(api().list_repo_tree(name, repo_type=repo_type(name), revision=commit, recursive=True))
+    return {entry.path: entry for entry in entries if isinstance(entry, RepoFile) and entry.path not in _KEPT}
+
+
+def holds(entry: "RepoFile | None", content: Path | bytes) -> bool:
+    """Whether a file of a `tree` has just this content."""
+    if entry is None:
+        return False
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    if entry.lfs:
+        return entry.lfs.sha256 == hashlib.sha256(data).hexdigest()
+    return entry.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # git's
 
 
 # --- Writing -------------------------------------------------------------------------------------------
@@ -217,27 +265,25 @@ def push(name: str, files: Mapping[str, Path | bytes], message: str, parent: str
     """Make a branch hold these files and no others, in one commit on top of `parent`; returns the commit.
 
     All or nothing: the files are uploaded first, then one commit names them, and the Hub refuses it if the branch does
-    not stand at `parent` any more. A repository or branch that is missing (`parent` is None) is made. Raises HubError.
+    not stand at `parent` any more. A repository or branch that is missing (`parent` is None) is made, and refused if
+    somebody else was quicker. Raises HubError.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     check_unversioned(name)
     kind = repo_type(name)
-    client = api()
-    try:
+    with explained(name):
         if parent is None:
-            client.create_repo(name, repo_type=kind, exist_ok=True)
-            if branch != MAIN:
-                client.create_branch(name, repo_type=kind, branch=branch, exist_ok=True)
+            if branch == MAIN:
+                api().create_repo(name, repo_type=kind)
+            else:
+                api().create_branch(name, repo_type=kind, branch=branch)
             parent = head(name, branch)
-        old = set(client.list_repo_files(name, repo_type=kind, revision=parent)) - set(files) - _KEPT
         operations = [CommitOperationAdd(path, content) for path, content in sorted(files.items())]
-        operations += [CommitOperationDelete(path) for path in sorted(old)]
-        done = client.create_commit(
+        operations += [CommitOperationDelete(path) for path in sorted(tree(name, parent).keys() - files.keys())]
+        done = api().create_commit(
             name, operations, commit_message=message, repo_type=kind, revision=branch, parent_commit=parent
         )
-    except failures() as error:
-        raise explain(error, name) from None
     return done.oid
 
 
@@ -246,18 +292,9 @@ def roll_back(name: str, revision: str, message: str) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, hf_hub_download
 
     kind = repo_type(name)
-    client = api()
-    try:
-        parent = client.repo_info(name, repo_type=kind).sha
-        target = client.repo_info(name, repo_type=kind, revision=revision).sha
-        before, now = (
-            {
-                entry.path: entry
-                for entry in client.list_repo_tree(name, repo_type=kind, revision=commit, recursive=True)
-            }
-            for commit in (target, parent)
-        )
-        before, now = ({p: e for p, e in tree.items() if hasattr(e, "blob_id")} for tree in (before, now))
+    with explained(name):
+        parent, target = (api().repo_info(name, repo_type=kind, revision=at).sha for at in (MAIN, revision))
+        now, before = tree(name, parent), tree(name, target)
         operations = []
         for path, entry in sorted(before.items()):
             if path in now and now[path].blob_id == entry.blob_id:
@@ -267,10 +304,8 @@ def roll_back(name: str, revision: str, message: str) -> str:
             else:
                 content = Path(hf_hub_download(name, path, repo_type=kind, revision=target)).read_bytes()
                 operations.append(CommitOperationAdd(path, content))
-        operations += [CommitOperationDelete(path) for path in sorted(now.keys() - before.keys() - _KEPT)]
+        operations += [CommitOperationDelete(path) for path in sorted(now.keys() - before.keys())]
         if not operations:
             raise HubError(f"{name}: main holds what it held at {revision}: nothing to do")
-        done = client.create_commit(name, operations, commit_message=message, repo_type=kind, parent_commit=parent)
-    except failures() as error:
-        raise explain(error, name) from None
+        done = api().create_commit(name, operations, commit_message=message, repo_type=kind, parent_commit=parent)
     return done.oid

@@ -11,7 +11,7 @@ import hub
 import qmd
 from dataset import prepare_data
 from dataset.schema import SchemaError
-from recipe import Recipe
+from recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -42,7 +42,11 @@ def prepared_rows(
     """
     if prepare_data.is_prepared(data):
         rows, info = prepare_data.read_prepared(data)
-        return _limited(rows, limit, data), {**info, "commit": hub.commit_of(data)}
+        if info["parameters"]["vec_lines"] != vec_lines:
+            raise RecipeError(
+                f"training.vec_lines is {vec_lines}; {data} was prepared with {info['parameters']['vec_lines']}"
+            )
+        return _limited(rows, limit, data), {**info, "source": hub.source_of(data)}
     folder = ROOT / "data" / "train" if data.resolve() == ROOT / "data" else output / "data"
     if prepare_data.is_current(data, folder, vec_lines=vec_lines):
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
@@ -64,14 +68,14 @@ def _limited(rows: dict[str, list[dict[str, str]]], limit: int | None, data: Pat
 def encode(row: dict[str, str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> dict[str, list[int]]:
     """Token ids of prompt, completion and end of turn; labels on the completion and the end of turn alone.
 
-    The prompt is tokenised by itself, as it is when the model is served. Raises ValueError for an example of more than
+    The prompt is tokenised by itself, as it is when the model is served. Raises RecipeError for an example of more than
     `max_length` tokens.
     """
     prompt = base.prompt_tokens(tokenizer, row["prompt"])
     answer = tokenizer(row["completion"], add_special_tokens=False).input_ids
     answer.append(tokenizer.convert_tokens_to_ids(qmd.TURN_END))
     if len(prompt) + len(answer) > max_length:
-        raise ValueError(
+        raise RecipeError(
             f"the example of “{row['query']}” has {len(prompt) + len(answer)} tokens; "
             f"training.max_length is {max_length}"
         )

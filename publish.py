@@ -15,19 +15,21 @@
 """Publish data or a model on the Hub: a model only if its evaluation beats the deployed one's (gate.py).
 
     uv run publish.py dataset                          # data/train/, as prepare_data.py wrote it
-    uv run publish.py adapter outputs/sft              # with eval_results.json beside it
+    uv run publish.py adapter outputs/sft              # with eval_results.json in it
     uv run publish.py merged outputs/sft/gguf/merged --results merged_results.json
     uv run publish.py gguf outputs/sft/gguf --results gguf_results.json --retrieval search.json
-    uv run publish.py rollback tobil/qmd-query-expansion-1.7B-gguf 3f2a91c
+    uv run publish.py rollback tobil/qmd-query-expansion-1.7B-gguf COMMIT
 
 A push is one commit, with a new card; main changes in no other way. The deployed results are those in the repository,
-or on its branch `evaluation` where what main holds was measured again. The token is the environment's (HF_TOKEN) or the
-login's (hf auth login).
+or on its branch `evaluation` where what main holds was measured again. A repository whose weights nobody measured is
+left alone: evaluate them first (jobs/eval.py). The token is the environment's (HF_TOKEN) or the login's
+(hf auth login).
 
 Exit code 2 for bad input, 1 when the gate or the Hub refuses; nothing is changed then.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -35,31 +37,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import base
 import card
 import evaluation
 import gate
 import hub
 import retrieval_results
 from dataset import console
+from dataset.files import sha256_of
 from dataset.prepare_data import read_prepared
 from dataset.schema import SchemaError
 
 ROOT = Path(__file__).resolve().parent
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "*.model")
-RUN = ("run.json", "metrics.jsonl", "loss.png")
-FILES: dict[hub.Kind, tuple[str, ...]] = {
-    "adapter": ("adapter_model.safetensors", "adapter_config.json", *TOKENIZER, *RUN),
-    "grpo": ("adapter_model.safetensors", "adapter_config.json", *TOKENIZER, *RUN),
-    "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER, *RUN),
-    "gguf": ("*.gguf", "Modelfile", "report.json", *RUN),
+ADAPTER = (base.ADAPTER, "adapter_config.json", *TOKENIZER)
+FILES: dict[hub.Kind, tuple[str, ...]] = {  # and what the run says of itself
+    "adapter": ADAPTER,
+    "grpo": ADAPTER,
+    "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER),
+    "gguf": ("Modelfile", "report.json"),  # and the files that the report names
 }
-NEEDED = {
-    "adapter": "adapter_model.safetensors",
-    "grpo": "adapter_model.safetensors",
-    "merged": "config.json",
-    "gguf": "*.gguf",
-}
-RESULTS, SEARCH = "eval_results.json", "retrieval_results.json"
+SEARCH = "retrieval_results.json"
 
 
 class PublishError(ValueError):
@@ -72,99 +70,86 @@ class Candidate:
 
     kind: hub.Kind
     files: Mapping[str, Path]
+    measured: str | None  # the file that the results are of, where there are several models
     results: Mapping[str, Any]
     search: Mapping[str, Any] | None
+    base_results: Mapping[str, Any] | None
     run: Mapping[str, Any] | None
 
 
-def read_candidate(kind: hub.Kind, folder: Path, results: Path | None, search: Path | None) -> Candidate:
+@dataclass(frozen=True)
+class Deployed:
+    """What main holds: the commit, its files, and what was measured of them."""
+
+    commit: str
+    files: Mapping[str, Any]
+    results: Mapping[str, Any] | None
+    search: Mapping[str, Any] | None
+
+
+# --- The candidate -------------------------------------------------------------------------------------
+
+
+def read_candidate(
+    kind: hub.Kind,
+    folder: Path,
+    results: Path | None = None,
+    search: Path | None = None,
+    base_results: Path | None = None,
+) -> Candidate:
     """Gather what is to be published. Raises PublishError, or ResultsError for a results file.
 
-    The results have to be of these very weights: their hash is in them.
+    The results, of search too, have to be of these very weights: their hash is in them. Those of the base have to be of
+    the same queries, asked in the same way.
     """
-    if not folder.is_dir() or not any(folder.glob(NEEDED[kind])):
-        raise PublishError(f"{folder}: holds no {NEEDED[kind]}")
-    files = {path.name: path for pattern in FILES[kind] for path in sorted(folder.glob(pattern)) if path.is_file()}
-    found = evaluation.read_results(results or folder / RESULTS)
-    weights = {evaluation.identity(path)[0] for path in (folder.glob("*.gguf") if kind == "gguf" else [folder])}
+    files = {path.name: path for name in (*FILES[kind], *base.RUN_FILES) for path in sorted(folder.glob(name))}
+    models = _gguf_files(folder) if kind == "gguf" else {}
+    if not models and not any(name.endswith(".safetensors") for name in files):
+        raise PublishError(f"{folder}: holds no {kind} model")
+    place = results or folder / evaluation.RESULTS
+    found = evaluation.read_results(place)
+    weights = {evaluation.identity(path)[0]: name for name, path in (models or {None: folder}).items()}
     if found["settings"]["weights"] not in weights:
-        raise PublishError(f"{results or folder / RESULTS}: is of other weights than those in {folder}: evaluate them")
-    run = folder / "run.json"
+        raise PublishError(f"{place}: is of other weights than those in {folder}: evaluate them")
+    searched = retrieval_results.read_results(search) if search else None
+    if searched and searched["expander"].get("weights") not in weights:
+        raise PublishError(f"{search}: is of other weights than those in {folder}: search with them")
+    untuned = evaluation.read_results(base_results) if base_results else None
+    if untuned:
+        gate.check_comparable(found["settings"], untuned["settings"])
     return Candidate(
         kind,
-        files,
+        {**files, **models},
+        weights[found["settings"]["weights"]],
         found,
-        retrieval_results.read_results(search) if search else None,
-        json.loads(run.read_text(encoding="utf-8")) if run.is_file() else None,
+        searched,
+        untuned,
+        _read_run(folder / "run.json"),
     )
 
 
-def deployed_results(repository: str, commit: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """What was measured of the model that main holds at `commit`: by eval.py, and by eval_retrieval.py where it was.
-
-    Results on the branch `evaluation` that are of the same weights come first: they are the newer ones. Raises
-    HubError, ResultsError.
-    """
-    file = hub.file_of(repository, RESULTS, commit)
-    results = evaluation.read_results(file) if file else None
-    again = hub.file_of(repository, RESULTS, hub.EVALUATION)
-    if results and again:
-        measured = evaluation.read_results(again)
-        if measured["settings"]["weights"] == results["settings"]["weights"]:
-            results = measured
-    search = hub.file_of(repository, SEARCH, commit)
-    return results, retrieval_results.read_results(search) if search else None
+def _gguf_files(folder: Path) -> dict[str, Path]:
+    """The files that the report names, which are those that were checked together."""
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        hashes = {row["file"]: row["sha256"] for row in report}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise PublishError(f"{folder / 'report.json'}: is not what convert_gguf.py writes") from None
+    for name, sha256 in hashes.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
+            raise PublishError(f"{folder / name}: is not the file that report.json describes: convert again")
+    return {name: folder / name for name in hashes}
 
 
-def publish_model(
-    candidate: Candidate,
-    repository: str,
-    *,
-    base_results: Mapping[str, Any] | None = None,
-    reason: str | None = None,
-    dry_run: bool = False,
-) -> int:
-    """Push a candidate through the gate; `reason` opens it. Returns 0 if main holds it now, else 1.
-
-    Raises HubError, PublishError, ResultsError; main is untouched then.
-    """
-    hub.check_unversioned(repository)
-    parent = hub.head(repository)
-    deployed, searched = deployed_results(repository, parent) if parent else (None, None)
-    weights = candidate.results["settings"]["weights"]
-    if deployed and deployed["settings"]["weights"] == weights and not reason:
-        print(f"{repository} holds these weights already ({parent[:12]}): nothing to push")
-        return 0
-    checks: list[gate.Check] = []
-    if deployed:
-        checks = gate.compare(candidate.results, deployed, candidate.search, searched)
-        gate.print_checks(checks)
-    else:
-        print(f"{repository} holds no evaluated model: this is the first")
-    refused = [check.what for check in checks if not check.passes]
-    if refused and not reason:
-        print(f"publish.py: {repository}: refused for {', '.join(refused)}; nothing was pushed", file=sys.stderr)
-        return 1
-    text = card.ModelCard(
-        kind=candidate.kind,
-        repository=repository,
-        results=candidate.results,
-        base_model=base_of(candidate),
-        deployed=deployed,
-        base_results=base_results,
-        search=candidate.search,
-        checks=checks,
-        run=candidate.run,
-        files=list(candidate.files),
-        reason=reason,
-    ).render()
-    contents: dict[str, Path | bytes] = {**candidate.files, "README.md": text.encode()}
-    contents[RESULTS] = _as_json(candidate.results)
-    if candidate.search:
-        contents[SEARCH] = _as_json(candidate.search)
-    score = candidate.results["summary"]["score"]
-    against = f", {deployed['summary']['score']:.1f} before" if deployed else ""
-    return _push(repository, contents, f"Score {score:.1f}{against}", parent, dry_run)
+def _read_run(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        run["recipe"]["model"]["base"], run["data"]["data_hash"], run["data"]["counts"]["train"]
+    except (ValueError, KeyError, TypeError):
+        raise PublishError(f"{path}: is not what train.py writes") from None
+    return run
 
 
 def base_of(candidate: Candidate) -> str:
@@ -176,21 +161,129 @@ def base_of(candidate: Candidate) -> str:
     raise PublishError("run.json is missing beside the files: nothing else says which model they were made from")
 
 
+# --- The deployed model --------------------------------------------------------------------------------
+
+
+def read_deployed(repository: str, commit: str | None, candidate: Candidate) -> Deployed | None:
+    """What main holds at a commit; None if there is no model yet. Raises HubError.
+
+    Of the results in main and on the branch `evaluation`, those count that are of main's weights and can be compared
+    with the candidate's; the branch comes first, being newer.
+    """
+    files = hub.tree(repository, commit) if commit else {}
+    weights = _weights(repository, commit, files) if commit else set()
+    if not weights:
+        return None
+    found = None
+    for revision in (hub.EVALUATION, commit):
+        place = hub.file_of(repository, evaluation.RESULTS, revision)
+        try:
+            results = evaluation.read_results(place) if place else None
+            if results and results["settings"]["weights"] in weights:
+                gate.check_comparable(candidate.results["settings"], results["settings"])
+                found = results
+                break
+        except evaluation.ResultsError as error:
+            print(f"{repository}@{revision}: {error}")
+    search = hub.file_of(repository, SEARCH, commit)
+    return Deployed(commit, files, found, retrieval_results.read_results(search) if search else None)
+
+
+def _weights(repository: str, commit: str, files: Mapping[str, Any]) -> set[str]:
+    """The identities (`evaluation.identity`) of the models in a commit: one of all safetensors, one of each GGUF."""
+    hashes = {}
+    for path, entry in sorted(files.items()):
+        if path.endswith((".safetensors", ".gguf")):
+            hashes[path] = entry.lfs.sha256 if entry.lfs else sha256_of(hub.file_of(repository, path, commit))
+    tensors = b"".join(bytes.fromhex(sha256) for path, sha256 in hashes.items() if path.endswith(".safetensors"))
+    models = [tensors] if tensors else [bytes.fromhex(sha256) for sha256 in hashes.values()]
+    return {hashlib.sha256(model).hexdigest()[:16] for model in models}
+
+
+# --- Pushing -------------------------------------------------------------------------------------------
+
+
+def publish_model(candidate: Candidate, repository: str, *, reason: str | None = None, dry_run: bool = False) -> int:
+    """Push a candidate through the gate; `reason` opens it. Returns 0 if main holds it now, else 1.
+
+    Raises HubError, PublishError, ResultsError; main is untouched then.
+    """
+    hub.check_unversioned(repository)
+    parent = hub.head(repository)
+    deployed = read_deployed(repository, parent, candidate)
+    contents: dict[str, Path | bytes] = {**candidate.files, evaluation.RESULTS: _as_json(candidate.results)}
+    if candidate.search:
+        contents[SEARCH] = _as_json(candidate.search)
+    if candidate.run:
+        contents["recipe.yaml"] = card.as_yaml(candidate.run["recipe"]).encode()
+    measured = deployed.results if deployed else None
+    if measured and measured["settings"]["weights"] == candidate.results["settings"]["weights"]:
+        # The model that is there already: what may be new is files beside it, such as another quantisation.
+        if _is_there(candidate, deployed):
+            print(f"{repository} holds this model already ({deployed.commit[:12]}): nothing to push")
+            return 0
+        checks = []
+    else:
+        checks = _checks(repository, candidate, deployed)
+    refused = [check.what for check in checks if not check.passes]
+    if refused and not reason:
+        print(f"publish.py: {repository}: refused for {', '.join(refused)}; nothing was pushed", file=sys.stderr)
+        return 1
+    text = card.ModelCard(
+        kind=candidate.kind,
+        repository=repository,
+        results=candidate.results,
+        base_model=base_of(candidate),
+        deployed=measured,
+        base_results=candidate.base_results,
+        search=candidate.search,
+        checks=checks,
+        first=deployed is None,
+        run=candidate.run,
+        files=list(candidate.files),
+        measured=candidate.measured,
+        reason=reason if refused else None,
+    ).render()
+    score = candidate.results["summary"]["score"]
+    against = f", {measured['summary']['score']:.1f} before" if measured else ""
+    return _push(repository, {**contents, "README.md": text.encode()}, f"Score {score:.1f}{against}", parent, dry_run)
+
+
+def _is_there(candidate: Candidate, deployed: Deployed) -> bool:
+    """Whether main holds all of a candidate whose model it holds; what was timed may differ."""
+    files = {name: path for name, path in candidate.files.items() if name != "report.json"}
+    same = all(hub.holds(deployed.files.get(name), path) for name, path in files.items())
+    return same and (not candidate.search or SEARCH in deployed.files)
+
+
+def _checks(repository: str, candidate: Candidate, deployed: Deployed | None) -> list[gate.Check]:
+    """What the gate says, printed."""
+    if not deployed:
+        print(f"{repository} holds no model yet: this is the first")
+        return []
+    if not deployed.results:
+        why = f"nothing comparable was measured of what main holds: hf jobs uv run jobs/eval.py {repository}"
+        checks = [gate.Check("the deployed model's results", "", "none", False, why)]
+    else:
+        checks = gate.compare(candidate.results, deployed.results, candidate.search, deployed.search)
+    gate.print_checks(checks)
+    return checks
+
+
 def publish_dataset(folder: Path, repository: str, *, dry_run: bool = False) -> int:
     """Push prepared data, checked row by row. Returns 0. Raises HubError, SchemaError."""
     hub.check_unversioned(repository)
     rows, info = read_prepared(folder)
     parent = hub.head(repository)
-    noted = hub.file_of(repository, "dataset_info.json", parent, "dataset") if parent else None
-    if noted and json.loads(noted.read_text(encoding="utf-8"))["data_hash"] == info["data_hash"]:
-        print(f"{repository} holds this data already ({parent[:12]}): nothing to push")
-        return 0
     names = ("train.jsonl", "val.jsonl", "dataset_info.json")
     contents: dict[str, Path | bytes] = {name: folder / name for name in names}
     contents["README.md"] = card.dataset_card(repository, info, rows["train"][0]).encode()
-    return _push(
-        repository, contents, f"{info['counts']['train']} examples, {info['counts']['val']} held out", parent, dry_run
-    )
+    there = hub.tree(repository, parent) if parent else {}
+    if all(hub.holds(there.get(name), content) for name, content in contents.items()):
+        print(f"{repository} holds this data already ({parent[:12]}): nothing to push")
+        return 0
+    message = f"{len(rows['train'])} examples, {len(rows['val'])} held out"
+    return _push(repository, contents, message, parent, dry_run)
 
 
 def _as_json(results: Mapping[str, Any]) -> bytes:
@@ -212,6 +305,9 @@ def _push(
     return 0
 
 
+# --- The command ---------------------------------------------------------------------------------------
+
+
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -222,7 +318,7 @@ def parse_arguments() -> argparse.Namespace:
     for model in models:
         model.add_argument("path", type=Path, help="the folder")
         model.add_argument(
-            "--results", type=Path, help=f"what eval.py -o wrote of it (default: {RESULTS} in the folder)"
+            "--results", type=Path, help=f"what eval.py -o wrote of it (default: {evaluation.RESULTS} in the folder)"
         )
         model.add_argument("--retrieval", type=Path, help="what eval_retrieval.py -o wrote of it")
         model.add_argument("--base-results", type=Path, help="what eval.py -o wrote of the untuned base, for the card")
@@ -250,9 +346,8 @@ def main() -> int:
         repository = hub.repository(args.what, args.owner)
         if args.what == "dataset":
             return publish_dataset(args.path, repository, dry_run=args.dry_run)
-        candidate = read_candidate(args.what, args.path, args.results, args.retrieval)
-        base_results = evaluation.read_results(args.base_results) if args.base_results else None
-        return publish_model(candidate, repository, base_results=base_results, reason=args.force, dry_run=args.dry_run)
+        candidate = read_candidate(args.what, args.path, args.results, args.retrieval, args.base_results)
+        return publish_model(candidate, repository, reason=args.force, dry_run=args.dry_run)
     except (PublishError, SchemaError, evaluation.ResultsError) as error:
         print(f"publish.py: {error}", file=sys.stderr)
         return 2

@@ -32,6 +32,7 @@ FORMAT = 1
 MEASURES = ("nDCG@10", "RR", "R@20")
 MAIN = "nDCG@10"
 ORIGINAL = "original"
+SAME_SEARCH = ("collection", "queries_hash", "embedding", "bypass")  # settings that two searches must share
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -39,8 +40,9 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         name = results["expander"]["name"]
-        if results["format"] != FORMAT or not all(name in row for row in results["queries"]):
+        if results["format"] != FORMAT or not all(MAIN in row[name] for row in results["queries"]):
             raise ValueError
+        [results["settings"][key] for key in SAME_SEARCH], results["systems"][name]["gain"]
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):

@@ -3,9 +3,8 @@
 import json
 import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +15,10 @@ from plan import CPU_PARAMETERS, NEEDS_GPU, architecture, count_parameters, enco
 from recipe import Recipe, RecipeError
 
 ROOT = Path(__file__).resolve().parent
-ADAPTER = "adapter_model.safetensors"
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase, TrainerCallback
+    from transformers import PreTrainedTokenizerBase
     from trl import SFTTrainer
 
 
@@ -124,7 +122,7 @@ def _trainer(
 
 
 def _finished(output: Path) -> bool:
-    return (output / ADAPTER).exists()
+    return (output / base.ADAPTER).exists()
 
 
 def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int | None) -> Path | None:
@@ -154,7 +152,7 @@ def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
     """Write the finished adapter into the run's folder and remove what resuming needed."""
     building = Path(tempfile.mkdtemp(dir=output, prefix=".adapter-"))
     trainer.model.save_pretrained(building)
-    _cast(building / ADAPTER, recipe.lora.saved_as)
+    _cast(building / base.ADAPTER, recipe.lora.saved_as)
     config = building / "adapter_config.json"
     # A base from a package is named as such, not by the folder that it was converted to on this machine.
     named = {**json.loads(config.read_text(encoding="utf-8")), "base_model_name_or_path": recipe.model.base}
@@ -165,7 +163,7 @@ def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
     for card in (building, output):  # TRL's, which says nothing of this model
         (card / "README.md").unlink(missing_ok=True)
     # The weights last: a run that has them is finished.
-    for file in sorted(building.iterdir(), key=lambda file: file.name == ADAPTER):
+    for file in sorted(building.iterdir(), key=lambda file: file.name == base.ADAPTER):
         file.replace(output / file.name)
     building.rmdir()
     for checkpoint in output.glob("checkpoint-*"):
@@ -206,12 +204,12 @@ def train(
     limit: int | None = None,
     resume: bool = False,
     minutes: float | None = None,
-    callbacks: "Sequence[TrainerCallback]" = (),
+    when_saved: Callable[[int], None] | None = None,
 ) -> int:
-    """Train and evaluate, or go on with it. Returns the exit code: 0 when finished, 1 when stopped before the end.
+    """Train, or go on with it. Returns the exit code: 0 when finished, 1 when stopped before the end.
 
-    After `minutes` of training it saves and stops, as it does on a signal. `callbacks` are called after this trainer's
-    own: when they hear of a checkpoint, all of it is on disk.
+    After `minutes` of training it saves and stops, as on a signal. `when_saved` is called with the step when all
+    of a checkpoint is on disk. Raises RecipeError, SchemaError, LoadError.
     """
     import transformers
 
@@ -220,17 +218,10 @@ def train(
     hardware = _hardware(recipe)
     rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines)
     checkpoint = _open_run(recipe, info, output, resume, limit)
-    try:
-        if _finished(output):
-            print(f"{output} holds this run's adapter already: nothing to train")
-        elif not _fit(recipe, hardware, rows, output, checkpoint, minutes, callbacks):
-            return 1
-        if int(os.environ.get("RANK", 0)) == 0:
-            evaluate(recipe, output)
-    except base.LoadError as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if _finished(output):
+        print(f"{output} holds this run's adapter already: nothing to train")
+        return 0
+    return 0 if _fit(recipe, hardware, rows, output, checkpoint, minutes, when_saved) else 1
 
 
 def _fit(
@@ -240,10 +231,10 @@ def _fit(
     output: Path,
     checkpoint: Path | None,
     minutes: float | None,
-    callbacks: "Sequence[TrainerCallback]",
+    when_saved: Callable[[int], None] | None,
 ) -> bool:
     """Train to the end and save the adapter; False if a signal or the clock stopped it before."""
-    from callbacks import CleanStop, ClockCheckpoints, Metrics, Progress, read_metrics
+    from callbacks import CleanStop, ClockCheckpoints, Metrics, Progress, WhenSaved, read_metrics
 
     tokenizer = base.load_tokenizer(recipe.model.base, recipe.model.revision)
     splits = {split: encoded(found, tokenizer, recipe.training.max_length) for split, found in rows.items()}
@@ -255,7 +246,8 @@ def _fit(
     stop = CleanStop(minutes)
     metrics = output / "metrics.jsonl"
     clock = ClockCheckpoints(recipe.training.save_interval_minutes)
-    for callback in (clock, stop, Metrics(metrics), Progress(), *callbacks):
+    told = [WhenSaved(when_saved)] if when_saved else []  # after the clock's, which marks the checkpoint as whole
+    for callback in (clock, stop, Metrics(metrics), Progress(), *told):
         trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.restore()
@@ -275,8 +267,11 @@ def _fit(
 def evaluate(recipe: Recipe, output: Path) -> None:
     """Ask the trained model the evaluation queries, print its scores and three expansions, and what to do next.
 
-    Writes eval_results.json. An evaluation that was cut short goes on where it stopped. Raises LoadError.
+    Writes eval_results.json. An evaluation that was cut short goes on where it stopped. Raises LoadError. Of several
+    processes the first one does it.
     """
+    if int(os.environ.get("RANK", 0)) != 0:
+        return
     import evaluation
     import expand
     from dataset.schema import load_queries
@@ -286,7 +281,7 @@ def evaluate(recipe: Recipe, output: Path) -> None:
         queries = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), asked.queries)
         expander = expand.load_expander(output, device=recipe.training.device, dtype=recipe.training.dtype)
         seeds = asked.seeds if asked.decoding == "qmd" else [0]
-        results = evaluation.evaluate_into(output / "eval_results.json", expander, queries, asked.decoding, seeds)
+        results = evaluation.evaluate_into(output / evaluation.RESULTS, expander, queries, asked.decoding, seeds)
         evaluation.print_results(results, worst=3)
         print("\nThree of its expansions:")
         expand.show_expansions(expander, [query.text for query in evaluation.spread(queries, 3)])

@@ -44,8 +44,10 @@ import argparse
 import sys
 from pathlib import Path
 
+import base
 import hub
 from dataset import console
+from dataset.schema import SchemaError
 from recipe import RecipeError, load_recipe
 
 ROOT = Path(__file__).resolve().parent
@@ -91,10 +93,16 @@ def main() -> int:
             return plan.dry_run(recipe, data, output, args.limit)
         import sft
 
-        return sft.train(recipe, data, output, limit=args.limit, resume=args.resume, minutes=args.minutes)
-    except (RecipeError, hub.HubError, ValueError) as error:
+        code = sft.train(recipe, data, output, limit=args.limit, resume=args.resume, minutes=args.minutes)
+        if code == 0:
+            sft.evaluate(recipe, output)
+        return code
+    except (RecipeError, SchemaError, hub.HubError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
+    except base.LoadError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

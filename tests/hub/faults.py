@@ -7,6 +7,7 @@
     rate limit     429 with Retry-After
     server error   503
     conflict       412, as if somebody else had committed in between
+    not there      404, as before somebody else made the repository
     revoked        the token of the request is refused from now on, this request included
     drop           the connection is closed when part of the body has been read, and nothing is done
     drop after     what was asked is done, then the connection is closed without an answer
@@ -17,7 +18,7 @@ Bytes that travel over Xet go past the hub (blobs.py says how), so only the requ
 import re
 from dataclasses import dataclass
 
-KINDS = ("rate limit", "server error", "conflict", "revoked", "drop", "drop after")
+KINDS = ("rate limit", "server error", "conflict", "not there", "revoked", "drop", "drop after")
 
 
 @dataclass

@@ -181,6 +181,7 @@ def _failure(fault: Fault) -> Response:
         "rate limit": Refusal(429, "Too many requests", headers={"Retry-After": str(fault.retry_after)}),
         "server error": Refusal(503, "Service unavailable"),
         "conflict": Refusal(412, "A commit has happened since. Please refresh and try again."),
+        "not there": Refusal(404, "Repository not found", "RepoNotFound"),
     }
     return _refused(refusals[fault.kind])
 

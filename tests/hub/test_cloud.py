@@ -25,6 +25,7 @@ RECIPE = [
     "training.gradient_accumulation=1", "training.save_interval_minutes=0.02", "evaluation.queries=2",
     "evaluation.seeds=[1]",
 ]  # fmt: skip
+SEARCH = ["--search-queries", "2"]
 SETTINGS = [word for value in RECIPE for word in ("--set", value)]
 
 
@@ -78,7 +79,7 @@ def supplied(hub: HubForTests, tiny_qwen3: Path, tmp_path: Path) -> HubForTests:
 def test_from_data_to_published_models(supplied: HubForTests, tmp_path: Path) -> None:
     hub = supplied
     # The first job is ended by its time-out when it has a checkpoint.
-    first = submit(hub, "sft.py", *SETTINGS)
+    first = submit(hub, "sft.py", *SETTINGS, *SEARCH)
     for line in hub.api().fetch_job_logs(job_id=first, namespace=hub.user, follow=True):
         if line.startswith("checkpoint of step"):
             hub.jobs.expire(hub.jobs.all[first])
@@ -88,21 +89,21 @@ def test_from_data_to_published_models(supplied: HubForTests, tmp_path: Path) ->
     assert not hub.api().repo_exists(name(hub, "adapter")), "nothing is published before it is finished"
 
     # The second one goes on from there, and publishes.
-    second = submit(hub, "sft.py", *SETTINGS)
+    second = submit(hub, "sft.py", *SETTINGS, *SEARCH)
     said = log(hub, second)
     assert outcome(hub, second) == ("COMPLETED", None), said
     assert any("continuing from outputs/sft-" in line for line in said)
     for kind, weights in (("adapter", "adapter_model.safetensors"), ("merged", "model.safetensors")):
-        assert {"README.md", "eval_results.json", "run.json", "loss.png", weights} <= set(
-            hub.api().list_repo_files(name(hub, kind))
-        ), kind
+        found = set(hub.api().list_repo_files(name(hub, kind)))
+        assert {"README.md", "eval_results.json", "retrieval_results.json", "run.json", "loss.png", weights} <= found
     files = set(hub.api().list_repo_files(name(hub, "gguf")))
     assert {"qmd-query-expansion-1.7B-q8_0.gguf", "Modelfile", "report.json", "README.md"} <= files
     commit = hub.api().dataset_info(name(hub, "dataset")).sha
     run = json.loads(Path(hub.api().hf_hub_download(name(hub, "gguf"), "run.json", local_dir=tmp_path)).read_text())
-    assert run["data"]["commit"] == commit
+    assert run["data"]["source"] == f"{name(hub, 'dataset')}@{commit}"
     card = Path(hub.api().hf_hub_download(name(hub, "gguf"), "README.md", local_dir=tmp_path)).read_text()
-    assert f"uv run train.py sft --data {name(hub, 'dataset')}@{commit}" in card
+    assert f"uv run train.py sft --config recipe.yaml --data {name(hub, 'dataset')}@{commit}\n" in card
+    assert "| original | " in card, "the search"
     assert "![loss a trained token over the steps](loss.png)" in card
     assert "QMD_GENERATE_MODEL=$PWD/qmd-query-expansion-1.7B-q8_0.gguf" in card
     for kind in ("adapter", "merged", "gguf"):
@@ -110,17 +111,14 @@ def test_from_data_to_published_models(supplied: HubForTests, tmp_path: Path) ->
 
     # A GGUF made again from the published adapter is the one that is there.
     before = hub.api().model_info(name(hub, "gguf")).sha
-    third = submit(hub, "gguf.py", name(hub, "adapter"), "--limit", "2", "--quants", "q4_k_m,q8_0")
+    third = submit(hub, "gguf.py", name(hub, "adapter"), "--limit", "2", *SEARCH)
     said = log(hub, third)
     assert outcome(hub, third) == ("COMPLETED", None), said
-    assert any("holds these weights already" in line for line in said)
+    assert any("holds this model already" in line for line in said)
     assert hub.api().model_info(name(hub, "gguf")).sha == before
 
     # Measured again: on a branch, for the gate; main stays.
-    fourth = hub.api().run_uv_job(
-        str(ROOT / "jobs" / "eval.py"), script_args=[name(hub, "adapter"), "--limit", "2", "--seeds", "1"],
-        namespace=hub.user, secrets={"HF_TOKEN": hub.token},
-    ).id  # fmt: skip
+    fourth = submit(hub, "eval.py", name(hub, "adapter"), "--seeds", "1")
     said = log(hub, fourth)
     assert outcome(hub, fourth) == ("COMPLETED", None), said
     again = hub.api().hf_hub_download(

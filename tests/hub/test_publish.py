@@ -1,5 +1,6 @@
 """publish.py against the Hub: what it pushes, what it refuses, and that nothing is ever half pushed."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 from huggingface_hub import CommitOperationAdd, hf_hub_download
 from safetensors.numpy import save_file
 
+import recipe
 from dataset import prepare_data
 from evaluation import identity
 from hub import EVALUATION, REPOSITORIES
@@ -66,7 +68,7 @@ def deployed(hub: HubForTests, tmp_path: Path) -> Iterator[HubForTests]:
     """A Hub that holds an adapter."""
     done = publish(hub, "adapter", adapter(tmp_path / "first", GOOD))
     assert done.returncode == 0, done.stderr
-    assert "this is the first" in done.stdout
+    assert "holds no model yet: this is the first" in done.stdout
     yield hub
 
 
@@ -83,7 +85,6 @@ def test_the_card_tells_what_was_measured(deployed: HubForTests, tmp_path: Path)
     _, metadata, text = card.split("---\n", 2)
     said = yaml.safe_load(metadata)
     assert (said["base_model"], said["license"]) == ("Qwen/Qwen3-1.7B", "apache-2.0")
-    assert said["datasets"] == f"{deployed.user}/qmd-query-expansion-train"
     (entry,) = said["model-index"]
     figures = {metric["name"]: metric["value"] for result in entry["results"] for metric in result["metrics"]}
     assert figures["valid format"] == 1.0
@@ -124,6 +125,128 @@ def test_a_worse_model_is_refused(scores: dict, summary: dict, why: str, deploye
     assert commits(deployed) == before
 
 
+def test_weights_that_nobody_measured_are_left_alone(hub: HubForTests, tmp_path: Path) -> None:
+    repository = f"{hub.user}/{NAME}"
+    old = adapter(tmp_path / "old", GOOD)
+    hub.api().create_repo(repository)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        hub.api().upload_file(path_or_fileobj=old / name, path_in_repo=name, repo_id=repository)
+    before = commits(hub)
+    better = adapter(tmp_path / "better", BETTER)
+    done = publish(hub, "adapter", better)
+    assert done.returncode == 1
+    assert "refused for the deployed model's results" in done.stderr
+    assert commits(hub) == before
+    # As jobs/eval.py does, which measures what main holds.
+    measured = (old / "eval_results.json").read_bytes()
+    hub.api().create_branch(repository, branch=EVALUATION)
+    hub.api().create_commit(
+        repository, [CommitOperationAdd("eval_results.json", measured)], commit_message="now", revision=EVALUATION
+    )
+    done = publish(hub, "adapter", better)
+    assert done.returncode == 0, done.stderr
+    assert commits(hub)[0] == "Score 76.5, 71.5 before"
+
+
+def test_of_two_first_pushes_one_is_refused(hub: HubForTests, tmp_path: Path) -> None:
+    assert publish(hub, "adapter", adapter(tmp_path / "first", GOOD)).returncode == 0
+    # The second one looked before the first had pushed: there was no repository.
+    hub.faults.add("not there", method="GET", path=f"/api/models/{hub.user}/{NAME}")
+    done = publish(hub, "adapter", adapter(tmp_path / "second", BETTER))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "main has moved on" in done.stderr
+    assert len(commits(hub)) == 2
+
+
+def gguf(folder: Path, scores: dict[str, list[float]], *names: str) -> Path:
+    """A folder as convert_gguf.py leaves it, with results of its first file."""
+    folder.mkdir()
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(f"GGUF {number} {scores}".encode())
+    report = [{"file": name, "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()} for name in names]
+    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "Modelfile").write_text(f"FROM ./{names[0]}\n")
+    run = {
+        "recipe": recipe.load_recipe(ROOT / "configs" / "sft.yaml").model_dump(),
+        "data": {"data_hash": "d", "counts": {"train": 9, "val": 1}, "source": "me/data@main"},
+        "identity": {"limit": 5},
+    }
+    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "eval_results.json").write_text(json.dumps(results(scores, weights=identity(folder / names[0])[0])))
+    return folder
+
+
+def test_gguf_files_are_those_that_were_checked_together(hub: HubForTests, tmp_path: Path) -> None:
+    repository, names = REPOSITORIES["gguf"], ("m-q8_0.gguf", "m-f16.gguf")
+    folder = gguf(tmp_path / "a", GOOD, *names)
+    (folder / "m-q4_k_m.gguf").write_bytes(b"of another conversion")
+    done = publish(hub, "gguf", folder)
+    assert done.returncode == 0, done.stderr
+    assert files(hub, repository) - {".gitattributes"} == {
+        *names, "Modelfile", "README.md", "eval_results.json", "recipe.yaml", "report.json", "run.json",
+    }  # fmt: skip
+    card = held(hub, "README.md", tmp_path, repository).decode()
+    assert f"QMD_GENERATE_MODEL=$PWD/{names[0]} qmd query" in card
+    assert "uv run train.py sft --config recipe.yaml --data me/data@main --limit 5\n" in card
+    assert f"uv run eval.py {hub.user}/{repository}/{names[0]} --seeds 1 -o eval_results.json\n" in card
+    assert "\ndatasets: me/data\n" in card
+    # Another quantisation of the same model comes to the others.
+    (folder / "report.json").write_text(
+        json.dumps([
+            {"file": name, "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}
+            for name in (*names, "m-q4_k_m.gguf")
+        ])
+    )  # fmt: skip
+    assert publish(hub, "gguf", folder).returncode == 0
+    assert "m-q4_k_m.gguf" in files(hub, repository)
+    (folder / names[1]).write_bytes(b"not the one that was checked")
+    done = publish(hub, "gguf", folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{names[1]}: is not the file that report.json describes" in done.stderr
+
+
+def searched(path: Path, weights: str | None, ndcg: float, queries: int = 8) -> Path:
+    """What eval_retrieval.py would write of a model whose every query has this nDCG@10."""
+    found = {"nDCG@10": ndcg, "RR": ndcg, "R@20": ndcg}
+    systems = {name: {**found, "gain": [ndcg - 0.5] * 3} for name in ("original", "ours")}
+    path.write_text(json.dumps({
+        "format": 1,
+        "settings": {
+            "collection": "notes", "documents": 150, "queries": queries, "queries_hash": "q", "embedding": "m",
+            "bypass": False,
+        },
+        "expander": {"name": "ours", "weights": weights},
+        "systems": systems,
+        "queries": [{"id": str(n), "ours": {**found, "nDCG@10": ndcg + n / 100}} for n in range(queries)],
+    }))  # fmt: skip
+    return path
+
+
+def test_search_may_not_get_worse(deployed: HubForTests, tmp_path: Path) -> None:
+    better, best = (
+        adapter(tmp_path / name, scores) for name, scores in (("b", BETTER), ("c", {"code": [90], "home": [91]}))
+    )
+    here = searched(tmp_path / "here.json", identity(better)[0], 0.6)
+    untuned = tmp_path / "untuned.json"
+    untuned.write_text(json.dumps(results({"code": [1, 2], "home": [3]}, weights="0")))
+    done = publish(deployed, "adapter", better, "--retrieval", here, "--base-results", untuned)
+    assert done.returncode == 0, done.stderr
+    card = held(deployed, "README.md", tmp_path).decode()
+    assert "8 queries over 150 documents (`notes`)" in card
+    assert "| ours | 0.600 | +0.100 |" in card
+    assert "| Qwen/Qwen3-1.7B, untuned | 40 | 2.2 |" in card
+    # Not measured, measured with another model, worse, the same.
+    done = publish(deployed, "adapter", best)
+    assert (done.returncode, "refused for nDCG@10" in done.stderr) == (1, True)
+    done = publish(deployed, "adapter", best, "--retrieval", here)
+    assert (done.returncode, "search with them" in done.stderr) == (2, True)
+    worse = searched(tmp_path / "worse.json", identity(best)[0], 0.5)
+    done = publish(deployed, "adapter", best, "--retrieval", worse)
+    assert (done.returncode, "refused for nDCG@10, notes" in done.stderr) == (1, True)
+    same = searched(tmp_path / "same.json", identity(best)[0], 0.6)
+    assert publish(deployed, "adapter", best, "--retrieval", same).returncode == 0
+
+
 def test_a_reason_opens_the_gate_and_stands_in_the_card(deployed: HubForTests, tmp_path: Path) -> None:
     done = publish(
         deployed, "adapter", adapter(tmp_path / "worse", WORSE), "--force", "the first one was trained on evals"
@@ -151,8 +274,9 @@ def test_results_of_other_weights_or_another_rubric_are_refused(deployed: HubFor
     measured["settings"]["reward_version"] = "0.1"
     (older / "eval_results.json").write_text(json.dumps(measured))
     done = publish(deployed, "adapter", older)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "another version of the reward: evaluate it again" in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "of another version of the reward" in done.stdout
+    assert "refused for the deployed model's results" in done.stderr
     assert len(commits(deployed)) == 2, "the Hub's own and the first push"
 
 
@@ -175,8 +299,11 @@ def test_pushing_twice_is_pushing_once(deployed: HubForTests, tmp_path: Path) ->
     before = commits(deployed)
     done = publish(deployed, "adapter", tmp_path / "first")
     assert done.returncode == 0
-    assert "holds these weights already" in done.stdout
+    assert "holds this model already" in done.stdout
     assert commits(deployed) == before
+    (tmp_path / "first" / "tokenizer.json").write_text('{"mended": true}')
+    assert publish(deployed, "adapter", tmp_path / "first").returncode == 0
+    assert held(deployed, "tokenizer.json", tmp_path) == b'{"mended": true}', "the same model with another file beside"
 
 
 @pytest.mark.parametrize("fault", ["rate limit", "drop", "server error"])
@@ -200,7 +327,7 @@ def test_an_answer_that_never_came_is_no_second_push(deployed: HubForTests, tmp_
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     done = publish(deployed, "adapter", better)
     assert done.returncode == 0
-    assert "holds these weights already" in done.stdout
+    assert "holds this model already" in done.stdout
     assert len(commits(deployed)) == 3
 
 
@@ -223,7 +350,15 @@ def test_without_a_right_or_a_network_there_is_one_line(deployed: HubForTests, t
     assert reader not in done.stdout + done.stderr
     done = publish(deployed, "adapter", better, HF_ENDPOINT="http://127.0.0.1:9")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "no network" in done.stderr
+    assert "no answer from the Hub" in done.stderr
+
+
+def test_an_upload_that_is_refused_is_one_line(deployed: HubForTests, tmp_path: Path) -> None:
+    before = commits(deployed)
+    deployed.faults.add("conflict", method="PUT", path="/lfs-uploads/")
+    done = publish(deployed, "adapter", adapter(tmp_path / "better", BETTER), HF_HUB_DISABLE_XET="1")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert commits(deployed) == before
 
 
 def test_rolling_back_is_a_new_commit(deployed: HubForTests, tmp_path: Path) -> None:
