@@ -18,10 +18,10 @@ from .conftest import HubForTests
 from .test_hub import run_hf
 
 BASE = "tester/tiny-qwen3"
-# Six examples of each of a few files train in a minute, long enough to be cut off on the way.
+# Twenty steps, each with a checkpoint: enough to be cut off on the way.
 FILES, EACH = ("code", "home", "forms"), 6
 RECIPE = [
-    f"model.base={BASE}", "training.device=cpu", "training.epochs=150", "training.batch_size=3",
+    f"model.base={BASE}", "training.device=cpu", "training.epochs=4", "training.batch_size=3",
     "training.gradient_accumulation=1", "training.save_interval_minutes=0.02", "evaluation.queries=2",
     "evaluation.seeds=[1]",
 ]  # fmt: skip
