@@ -73,7 +73,7 @@ def test_trained_tokens_are_the_served_prompt_the_target_and_the_end_of_turn(
 ) -> None:
     real = request.getfixturevalue(tokenizer)
     for example in load_examples(ROOT / "data")[::9]:
-        row = row_of(example, plain_share=0, vec_lines=1)
+        row = row_of(example, plain_share=0, vec_lines=3)
         encoded = sft.encode(row, real, 512)
         prompt = served_tokens(real, example.query)
         ids, labels = encoded["input_ids"], encoded["labels"]

@@ -22,10 +22,10 @@ BASE = "tester/tiny-qwen3"
 FILES, EACH = ("code", "home", "forms"), 6
 RECIPE = [
     f"model.base={BASE}", "training.device=cpu", "training.epochs=4", "training.batch_size=3",
-    "training.gradient_accumulation=1", "training.save_interval_minutes=0.02", "evaluation.queries=2",
+    "training.gradient_accumulation=1", "training.save_interval_minutes=0.02", "evaluation.queries=1",
     "evaluation.seeds=[1]",
 ]  # fmt: skip
-SEARCH = ["--search-queries", "2"]
+SEARCH = ["--search-queries", "1", "--quants", "q8_0"]
 SETTINGS = [word for value in RECIPE for word in ("--set", value)]
 
 
@@ -111,7 +111,7 @@ def test_from_data_to_published_models(supplied: HubForTests, tmp_path: Path) ->
 
     # A GGUF made again from the published adapter is the one that is there.
     before = hub.api().model_info(name(hub, "gguf")).sha
-    third = submit(hub, "gguf.py", name(hub, "adapter"), "--limit", "2", *SEARCH)
+    third = submit(hub, "gguf.py", name(hub, "adapter"), "--limit", "1", *SEARCH)
     said = log(hub, third)
     assert outcome(hub, third) == ("COMPLETED", None), said
     assert any("holds this model already" in line for line in said)
