@@ -125,7 +125,7 @@ def test_the_end_of_turn_ends_an_answer_and_the_limit_makes_a_runaway(tiny_llama
     [
         ("nowhere.gguf", "nowhere.gguf: no such file"),
         ("nowhere", "nowhere: no such folder, and no hub id"),
-        ("no/such-model", "no/such-model: cannot be loaded: no network"),
+        ("no/such-model", "no/such-model: no network"),
         ("package:nothing", "package:nothing: no installed package"),
     ],
 )
