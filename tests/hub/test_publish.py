@@ -353,12 +353,18 @@ def test_without_a_right_or_a_network_there_is_one_line(deployed: HubForTests, t
     assert "no answer from the Hub" in done.stderr
 
 
-def test_an_upload_that_is_refused_is_one_line(deployed: HubForTests, tmp_path: Path) -> None:
-    before = commits(deployed)
-    deployed.faults.add("conflict", method="PUT", path="/lfs-uploads/")
-    done = publish(deployed, "adapter", adapter(tmp_path / "better", BETTER), HF_HUB_DISABLE_XET="1")
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert commits(deployed) == before
+@pytest.mark.parametrize("fault", ["conflict", "drop"])
+def test_an_upload_that_is_cut_off_is_made_good_or_one_line(fault: str, deployed: HubForTests, tmp_path: Path) -> None:
+    before, better = commits(deployed), adapter(tmp_path / "better", BETTER)
+    deployed.faults.add(fault, method="PUT", path="/lfs-uploads/")
+    done = publish(deployed, "adapter", better, HF_HUB_DISABLE_XET="1")
+    assert not deployed.faults.waiting
+    if done.returncode:
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert commits(deployed) == before
+        done = publish(deployed, "adapter", better, HF_HUB_DISABLE_XET="1")
+    assert done.returncode == 0, done.stderr
+    assert held(deployed, "adapter_model.safetensors", tmp_path) == (better / "adapter_model.safetensors").read_bytes()
 
 
 def test_rolling_back_is_a_new_commit(deployed: HubForTests, tmp_path: Path) -> None:
