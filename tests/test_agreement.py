@@ -35,7 +35,7 @@ class Counted(TransformersExpander):
     """A model that notes what it is asked, and dies before the answer number `dies_at`."""
 
     def __init__(self, of: TransformersExpander, dies_at: int | None = None) -> None:
-        super().__init__(of.model, of.tokenizer, of.name)
+        super().__init__(of.model, of.tokenizer, of.name, files=of.files)
         self.asked: list[str] = []
         self.dies_at = dies_at
 
