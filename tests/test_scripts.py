@@ -1,15 +1,14 @@
 """Every script runs by its own header, from anywhere."""
 
 import ast
-import os
 import re
-import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import run_plain_uv
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = re.compile(r"^# /// script\n((?:#.*\n)*?)# ///$", re.M)
@@ -38,17 +37,7 @@ def test_scripts_are_found() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=str)
 def test_help_under_plain_uv_from_another_folder(script: Path, tmp_path: Path) -> None:
-    # Without the project's environment, as a user's shell has none.
-    env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    # First from what uv has kept: asked for llama-cpp-python again, some indexes give it out as if it were new, and uv
-    # compiles it once more for every script.
-    for settings in ({"UV_OFFLINE": "1"}, {}):
-        done = subprocess.run(
-            [shutil.which("uv") or "uv", "run", "--quiet", ROOT / script, "--help"],
-            cwd=tmp_path, env=env | settings, capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode == 0:
-            break
+    done = run_plain_uv("--quiet", ROOT / script, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
     assert list(tmp_path.iterdir()) == []
