@@ -92,7 +92,7 @@ def test_adapters_are_merged_one_after_the_other(tiny_qwen3: Path, tmp_path: Pat
     made = tmp_path / "made"
     made.mkdir()
     adapters = [str(tmp_path / name) for name in ("sft", "grpo")]
-    gguf_files.make(str(tiny_qwen3), adapters, None, [], made)
+    gguf_files.make(str(tiny_qwen3), adapters, [], made)
     merged = AutoModelForCausalLM.from_pretrained(made / "merged").state_dict()
     for name, value in model.state_dict().items():
         assert torch.allclose(merged[name], value, atol=1e-5), name
