@@ -141,7 +141,10 @@ def _with_a_name_to_lose() -> list[tuple[str, str, str]]:
 @settings(deadline=None, max_examples=200)
 def test_dropping_the_names_costs(example: tuple[str, str, str]) -> None:
     query, kept, spoiled = example
-    assert percentage(query, spoiled) < percentage(query, kept)
+    before, after = percentage(query, kept), percentage(query, spoiled)
+    # The better of two vec lines counts alone: what the other one loses costs nothing.
+    lex = [[line for line in text.splitlines() if line.startswith("lex")] for text in (kept, spoiled)]
+    assert after < before if lex[0] != lex[1] else after <= before
 
 
 # --- Reading queries -----------------------------------------------------------------------------------
