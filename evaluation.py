@@ -90,6 +90,11 @@ def queries_hash(texts: Iterable[str]) -> str:
     return _hash("\n".join(texts).encode())
 
 
+def weights_hash(hashes: Iterable[str]) -> str:
+    """What tells one model's weights from another's, of the SHA-256 of each of its files in order."""
+    return _hash(b"".join(map(bytes.fromhex, hashes)))
+
+
 def identity(model: Path | None) -> tuple[str | None, str | None]:
     """Hashes of a model's weights and of the data it was trained on, where its files tell them."""
     if model is None:
@@ -98,12 +103,9 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
         files = [model]
     else:
         files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(bytes.fromhex(sha256_of(path)))
     noted = (model.parent if model.is_file() else model) / "run.json"
     data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
-    return digest.hexdigest()[:16] if files else None, data
+    return weights_hash(map(sha256_of, files)) if files else None, data
 
 
 def spread(queries: Sequence[EvalQuery], limit: int | None) -> list[EvalQuery]:

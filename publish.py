@@ -29,7 +29,6 @@ Exit code 2 for bad input, 1 when the gate or the Hub refuses; nothing is change
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -195,9 +194,9 @@ def _weights(repository: str, commit: str, files: Mapping[str, Any]) -> set[str]
     for path, entry in sorted(files.items()):
         if path.endswith((".safetensors", ".gguf")):
             hashes[path] = entry.lfs.sha256 if entry.lfs else sha256_of(hub.file_of(repository, path, commit))
-    tensors = b"".join(bytes.fromhex(sha256) for path, sha256 in hashes.items() if path.endswith(".safetensors"))
-    models = [tensors] if tensors else [bytes.fromhex(sha256) for sha256 in hashes.values()]
-    return {hashlib.sha256(model).hexdigest()[:16] for model in models}
+    tensors = [sha256 for path, sha256 in hashes.items() if path.endswith(".safetensors")]
+    models = [tensors] if tensors else [[sha256] for sha256 in hashes.values()]
+    return set(map(evaluation.weights_hash, models))
 
 
 # --- Pushing -------------------------------------------------------------------------------------------

@@ -164,7 +164,9 @@ def main() -> int:
     except gguf_files.ConversionError as error:
         print(f"sft.py: {error}", file=sys.stderr)
         return 2 if error.input else 1
-    except (hub.HubError, base.LoadError, publish.PublishError, CollectionError, EmbeddingError) as error:
+    except (
+        hub.HubError, base.LoadError, publish.PublishError, evaluation.ResultsError, CollectionError, EmbeddingError,
+    ) as error:  # fmt: skip
         print(f"sft.py: {error}", file=sys.stderr)
         return 1
 
@@ -2394,6 +2396,11 @@ def queries_hash(texts: Iterable[str]) -> str:
     return _hash("\n".join(texts).encode())
 
 
+def weights_hash(hashes: Iterable[str]) -> str:
+    """What tells one model's weights from another's, of the SHA-256 of each of its files in order."""
+    return _hash(b"".join(map(bytes.fromhex, hashes)))
+
+
 def identity(model: Path | None) -> tuple[str | None, str | None]:
     """Hashes of a model's weights and of the data it was trained on, where its files tell them."""
     if model is None:
@@ -2402,12 +2409,9 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
         files = [model]
     else:
         files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(bytes.fromhex(sha256_of(path)))
     noted = (model.parent if model.is_file() else model) / "run.json"
     data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
-    return digest.hexdigest()[:16] if files else None, data
+    return weights_hash(map(sha256_of, files)) if files else None, data
 
 
 def spread(queries: Sequence[EvalQuery], limit: int | None) -> list[EvalQuery]:
@@ -5427,7 +5431,6 @@ Exit code 2 for bad input, 1 when the gate or the Hub refuses; nothing is change
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -5593,9 +5596,9 @@ def _weights(repository: str, commit: str, files: Mapping[str, Any]) -> set[str]
     for path, entry in sorted(files.items()):
         if path.endswith((".safetensors", ".gguf")):
             hashes[path] = entry.lfs.sha256 if entry.lfs else sha256_of(hub.file_of(repository, path, commit))
-    tensors = b"".join(bytes.fromhex(sha256) for path, sha256 in hashes.items() if path.endswith(".safetensors"))
-    models = [tensors] if tensors else [bytes.fromhex(sha256) for sha256 in hashes.values()]
-    return {hashlib.sha256(model).hexdigest()[:16] for model in models}
+    tensors = [sha256 for path, sha256 in hashes.items() if path.endswith(".safetensors")]
+    models = [tensors] if tensors else [[sha256] for sha256 in hashes.values()]
+    return set(map(evaluation.weights_hash, models))
 
 
 # --- Pushing -------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def test_a_name_is_told_from_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("owner/name/file-q8_0.gguf", "owner/name"),
         ("owner/name@main/folder/file.gguf", "owner/name"),
         ("models/smollm2", None),
-        ("/tmp/file.gguf", None),
+        ("/somewhere/file.gguf", None),
         ("name", None),
     ],
 )

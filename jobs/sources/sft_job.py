@@ -128,7 +128,9 @@ def main() -> int:
     except gguf_files.ConversionError as error:
         print(f"sft.py: {error}", file=sys.stderr)
         return 2 if error.input else 1
-    except (hub.HubError, base.LoadError, publish.PublishError, CollectionError, EmbeddingError) as error:
+    except (
+        hub.HubError, base.LoadError, publish.PublishError, evaluation.ResultsError, CollectionError, EmbeddingError,
+    ) as error:  # fmt: skip
         print(f"sft.py: {error}", file=sys.stderr)
         return 1
 
