@@ -15,7 +15,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hub
 import qmd
@@ -30,12 +30,26 @@ LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so
 # What a model's repository is asked for: no pickled weights, no code.
 ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
 COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
-RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
+RUN = "run.json"
+RUN_FILES = (RUN, "metrics.jsonl", "loss.png")  # what a training run says of itself
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", *RUN_FILES]
 
 
 class LoadError(RuntimeError):
     """A model that can't be loaded; says which, why, and what to do."""
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What `train.py` noted of the run that a folder's model comes from, if it did. Raises LoadError."""
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        run["recipe"]["model"]["base"], run["data"]["data_hash"][:16], run["data"]["counts"]["train"]
+    except (ValueError, KeyError, TypeError):
+        raise LoadError(f"{path}: is not what train.py writes: put it right, or take it away") from None
+    return run
 
 
 @dataclass(frozen=True)

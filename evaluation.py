@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import qmd
 import reward
+from base import read_run
 from dataset.console import console_for_tables, tracked
 from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
@@ -96,16 +97,15 @@ def weights_hash(hashes: Iterable[str]) -> str:
 
 
 def identity(model: Path | None) -> tuple[str | None, str | None]:
-    """Hashes of a model's weights and of the data it was trained on, where its files tell them."""
+    """Hashes of a model's weights and of the data it was trained on, where its files tell them. Raises LoadError."""
     if model is None:
         return None, None
     if model.is_file():
         files = [model]
     else:
         files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
-    noted = (model.parent if model.is_file() else model) / "run.json"
-    data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
-    return weights_hash(map(sha256_of, files)) if files else None, data
+    run = read_run(model.parent if model.is_file() else model)
+    return weights_hash(map(sha256_of, files)) if files else None, run["data"]["data_hash"][:16] if run else None
 
 
 def spread(queries: Sequence[EvalQuery], limit: int | None) -> list[EvalQuery]:

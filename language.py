@@ -172,8 +172,8 @@ def scripts(text: str) -> dict[str, int]:
 def _latin_votes(text: str) -> dict[str, float]:
     """The number of function words of each Latin-script language in a text; shared ones are split between languages."""
     votes: dict[str, float] = {}
-    for token in {raw.strip(EDGE) for raw in text.lower().split()} & lexicon.LANGUAGES_OF_WORD.keys():
-        languages = lexicon.LANGUAGES_OF_WORD[token]
+    for token in dict.fromkeys([raw.strip(EDGE) for raw in text.lower().split()]):
+        languages = lexicon.LANGUAGES_OF_WORD.get(token, ())
         for code in languages:
             votes[code] = votes.get(code, 0.0) + 1.0 / len(languages)
     return votes

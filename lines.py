@@ -4,6 +4,7 @@ The rubric's rules about single lines; `reward.py` puts the lines together and s
 gives the reason for each rule.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -159,7 +160,8 @@ def _coverage(query: Query, stems: frozenset[str]) -> float:
     """The share of the query's content words in a line, each weighed by how specific it is; 0 to 1."""
     if not query.weight:
         return 1.0
-    return sum([query.specificity[stem] for stem in stems & query.stems]) / query.weight
+    held = [query.specificity[stem] for stem in stems & query.stems]
+    return math.fsum(held) / query.weight  # the same in whatever order a set gives them
 
 
 def _names_kept(query: Query, judged: Judged, factor: float) -> None:

@@ -124,7 +124,7 @@ class NameMatcher:
         self.stems = language.stems(self.parts)
         self.squashed = "".join(parts)
         # A long name may be inflected; of one with inner punctuation ("Makefile:3") the main part will do.
-        longest = max(self.parts, key=len, default="") if len(self.parts) > 1 else self.squashed
+        longest = max(parts, key=len) if len(self.parts) > 1 else self.squashed  # the first of those
         kept = 5 if len(longest) > 5 else 4 if len(longest) == 5 and not longest.isascii() else 0
         self.prefix = longest[:kept] if kept and longest.isalpha() else ""
         self.is_number = _QUANTITY.fullmatch(name) is not None

@@ -126,15 +126,18 @@ def _finished(output: Path) -> bool:
 
 
 def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int | None) -> Path | None:
-    """The checkpoint to continue from, if this run was begun before. Raises RecipeError if it was another one."""
+    """The checkpoint to continue from, if this run was begun before.
+
+    Raises RecipeError if it was another one, LoadError if nothing readable says which.
+    """
     from callbacks import usable_checkpoint
 
     output.mkdir(parents=True, exist_ok=True)
     identity = {"recipe": recipe.digest(), "data": info["data_hash"], "limit": limit}
-    noted = output / "run.json"
     checkpoint = usable_checkpoint(output)
     begun = checkpoint or _finished(output)
-    if begun and noted.exists() and json.loads(noted.read_text(encoding="utf-8"))["identity"] != identity:
+    before = base.read_run(output) if begun else None
+    if before and before.get("identity") != identity:
         state = "a finished" if _finished(output) else "an unfinished"
         raise RecipeError(
             f"{output} holds {state} run of another recipe or other data: remove the folder, name another one with "
@@ -144,7 +147,7 @@ def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int
         raise RecipeError(f"{output} holds no unfinished run to resume")
     if int(os.environ.get("RANK", 0)) == 0:
         run = {"identity": identity, "recipe": recipe.model_dump(), "data": info}
-        write_whole(noted, json.dumps(run, indent=2) + "\n")
+        write_whole(output / base.RUN, json.dumps(run, indent=2) + "\n")
     return checkpoint
 
 

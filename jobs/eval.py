@@ -159,7 +159,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hub
 import qmd
@@ -174,12 +174,26 @@ LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so
 # What a model's repository is asked for: no pickled weights, no code.
 ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
 COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
-RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
+RUN = "run.json"
+RUN_FILES = (RUN, "metrics.jsonl", "loss.png")  # what a training run says of itself
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", *RUN_FILES]
 
 
 class LoadError(RuntimeError):
     """A model that can't be loaded; says which, why, and what to do."""
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What `train.py` noted of the run that a folder's model comes from, if it did. Raises LoadError."""
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        run["recipe"]["model"]["base"], run["data"]["data_hash"][:16], run["data"]["counts"]["train"]
+    except (ValueError, KeyError, TypeError):
+        raise LoadError(f"{path}: is not what train.py writes: put it right, or take it away") from None
+    return run
 
 
 @dataclass(frozen=True)
@@ -854,6 +868,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import qmd
 import reward
+from base import read_run
 from dataset.console import console_for_tables, tracked
 from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
@@ -928,16 +943,15 @@ def weights_hash(hashes: Iterable[str]) -> str:
 
 
 def identity(model: Path | None) -> tuple[str | None, str | None]:
-    """Hashes of a model's weights and of the data it was trained on, where its files tell them."""
+    """Hashes of a model's weights and of the data it was trained on, where its files tell them. Raises LoadError."""
     if model is None:
         return None, None
     if model.is_file():
         files = [model]
     else:
         files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
-    noted = (model.parent if model.is_file() else model) / "run.json"
-    data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
-    return weights_hash(map(sha256_of, files)) if files else None, data
+    run = read_run(model.parent if model.is_file() else model)
+    return weights_hash(map(sha256_of, files)) if files else None, run["data"]["data_hash"][:16] if run else None
 
 
 def spread(queries: Sequence[EvalQuery], limit: int | None) -> list[EvalQuery]:
@@ -2043,8 +2057,8 @@ def scripts(text: str) -> dict[str, int]:
 def _latin_votes(text: str) -> dict[str, float]:
     """The number of function words of each Latin-script language in a text; shared ones are split between languages."""
     votes: dict[str, float] = {}
-    for token in {raw.strip(EDGE) for raw in text.lower().split()} & lexicon.LANGUAGES_OF_WORD.keys():
-        languages = lexicon.LANGUAGES_OF_WORD[token]
+    for token in dict.fromkeys([raw.strip(EDGE) for raw in text.lower().split()]):
+        languages = lexicon.LANGUAGES_OF_WORD.get(token, ())
         for code in languages:
             votes[code] = votes.get(code, 0.0) + 1.0 / len(languages)
     return votes
@@ -2545,6 +2559,7 @@ The rubric's rules about single lines; `reward.py` puts the lines together and s
 gives the reason for each rule.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -2700,7 +2715,8 @@ def _coverage(query: Query, stems: frozenset[str]) -> float:
     """The share of the query's content words in a line, each weighed by how specific it is; 0 to 1."""
     if not query.weight:
         return 1.0
-    return sum([query.specificity[stem] for stem in stems & query.stems]) / query.weight
+    held = [query.specificity[stem] for stem in stems & query.stems]
+    return math.fsum(held) / query.weight  # the same in whatever order a set gives them
 
 
 def _names_kept(query: Query, judged: Judged, factor: float) -> None:
@@ -3550,7 +3566,7 @@ class NameMatcher:
         self.stems = language.stems(self.parts)
         self.squashed = "".join(parts)
         # A long name may be inflected; of one with inner punctuation ("Makefile:3") the main part will do.
-        longest = max(self.parts, key=len, default="") if len(self.parts) > 1 else self.squashed
+        longest = max(parts, key=len) if len(self.parts) > 1 else self.squashed  # the first of those
         kept = 5 if len(longest) > 5 else 4 if len(longest) == 5 and not longest.isascii() else 0
         self.prefix = longest[:kept] if kept and longest.isalpha() else ""
         self.is_number = _QUANTITY.fullmatch(name) is not None

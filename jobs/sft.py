@@ -94,16 +94,17 @@ from pathlib import Path
 
 import base
 import cloud
-import eval_retrieval
 import evaluation
 import expand
 import gguf_files
 import hub
 import publish
 import sft
+from candidate import Candidate, PublishError
 from collection import CollectionError
 from dataset import console
-from dataset.schema import EvalQuery, SchemaError, load_queries
+from dataset.schema import SchemaError, load_queries
+from measure import measure
 from recipe import Recipe, RecipeError, load_recipe
 from search import EmbeddingError
 
@@ -165,46 +166,30 @@ def main() -> int:
         print(f"sft.py: {error}", file=sys.stderr)
         return 2 if error.input else 1
     except (
-        hub.HubError, base.LoadError, publish.PublishError, evaluation.ResultsError, CollectionError, EmbeddingError,
+        hub.HubError, base.LoadError, PublishError, evaluation.ResultsError, CollectionError, EmbeddingError,
     ) as error:  # fmt: skip
         print(f"sft.py: {error}", file=sys.stderr)
         return 1
 
 
-def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Namespace) -> Iterator[publish.Candidate]:
+def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Namespace) -> Iterator[Candidate]:
     """What the run comes to, one after another: adapter, merged model, GGUF files, each evaluated and searched with.
 
     What was measured before, in an earlier job, is read from the run's folder.
     """
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), recipe.evaluation.queries)
-    seeds, words = recipe.evaluation.seeds, ["--limit", str(args.search_queries)]
+    seeds = recipe.evaluation.seeds
     untuned = run / "base_results.json"
     at = f"@{recipe.model.revision}" if recipe.model.revision else ""
     evaluation.evaluate_into(untuned, expand.load_expander(f"{recipe.model.base}{at}"), asked, seeds=seeds)
-    yield _measure("adapter", run, run, asked, seeds, words, untuned)
+    yield measure("adapter", run, asked, seeds, args.search_queries, base_results=untuned)
 
     files, name = run / "gguf", hub.REPOSITORIES["merged"]
     if not all((files / f"{name}-{quant}.gguf").exists() for quant in quants) or not (files / "merged").exists():
         gguf_files.write(str(run), [], quants, files, name, queries=min(20, len(asked)))
-    yield _measure("merged", files / "merged", files / "merged", asked, seeds, words, untuned)
-    yield _measure("gguf", files, gguf_files.best_file(files, name, quants), asked, args.gguf_seeds, words, None)
-
-
-def _measure(
-    kind: hub.Kind,
-    folder: Path,
-    model: Path,
-    asked: Sequence[EvalQuery],
-    seeds: Sequence[int],
-    search_words: Sequence[str],
-    untuned: Path | None,
-) -> publish.Candidate:
-    results, searched = folder / evaluation.RESULTS, folder / publish.SEARCH
-    evaluation.evaluate_into(results, expand.load_expander(model), asked, seeds=seeds)
-    if not searched.exists():
-        words = [str(model), "--collection", str(ROOT / "evals" / "notes"), *search_words]
-        evaluation.write_results(eval_retrieval.measure(eval_retrieval.parse_arguments(words)), searched)
-    return publish.read_candidate(kind, folder, results, searched, untuned)
+    yield measure("merged", files / "merged", asked, seeds, args.search_queries, base_results=untuned)
+    best = gguf_files.best_file(files, name, quants)
+    yield measure("gguf", files, asked, args.gguf_seeds, args.search_queries, model=best)
 
 
 if __name__ == "__main__":
@@ -523,7 +508,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hub
 import qmd
@@ -538,12 +523,26 @@ LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so
 # What a model's repository is asked for: no pickled weights, no code.
 ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
 COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
-RUN_FILES = ("run.json", "metrics.jsonl", "loss.png")  # what a training run says of itself
+RUN = "run.json"
+RUN_FILES = (RUN, "metrics.jsonl", "loss.png")  # what a training run says of itself
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", *RUN_FILES]
 
 
 class LoadError(RuntimeError):
     """A model that can't be loaded; says which, why, and what to do."""
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What `train.py` noted of the run that a folder's model comes from, if it did. Raises LoadError."""
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        run["recipe"]["model"]["base"], run["data"]["data_hash"][:16], run["data"]["counts"]["train"]
+    except (ValueError, KeyError, TypeError):
+        raise LoadError(f"{path}: is not what train.py writes: put it right, or take it away") from None
+    return run
 
 
 @dataclass(frozen=True)
@@ -1059,6 +1058,109 @@ class Progress(TrainerCallback):
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Close the line."""
         self.bar.stop()
+
+# ==== candidate.py ====
+"""A model that asks to be published: its files, and what was measured of just these."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import base
+import evaluation
+import gate
+import hub
+import retrieval_results
+from dataset.files import sha256_of
+
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "*.model")
+ADAPTER = (base.ADAPTER, "adapter_config.json", *TOKENIZER)
+FILES: dict[hub.Kind, tuple[str, ...]] = {  # and what the run says of itself
+    "adapter": ADAPTER,
+    "grpo": ADAPTER,
+    "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER),
+    "gguf": ("Modelfile", "report.json"),  # and the files that the report names
+}
+SEARCH = "retrieval_results.json"
+
+
+class PublishError(ValueError):
+    """What can't be published as it is, in one line."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that asks to be published: its files by their names in the repository, and what was measured of it."""
+
+    kind: hub.Kind
+    files: Mapping[str, Path]
+    measured: str | None  # the file that the results are of, where there are several models
+    results: Mapping[str, Any]
+    search: Mapping[str, Any] | None
+    base_results: Mapping[str, Any] | None
+    run: Mapping[str, Any] | None
+
+
+def read_candidate(
+    kind: hub.Kind,
+    folder: Path,
+    results: Path | None = None,
+    search: Path | None = None,
+    base_results: Path | None = None,
+) -> Candidate:
+    """Gather what is to be published. Raises PublishError; ResultsError for a results file, LoadError for run.json.
+
+    The results, of search too, have to be of these very weights: their hash is in them. Those of the base have to be of
+    the same queries, asked in the same way.
+    """
+    files = {path.name: path for name in (*FILES[kind], *base.RUN_FILES) for path in sorted(folder.glob(name))}
+    models = _gguf_files(folder) if kind == "gguf" else {}
+    if not models and not any(name.endswith(".safetensors") for name in files):
+        raise PublishError(f"{folder}: holds no {kind} model")
+    place = results or folder / evaluation.RESULTS
+    found = evaluation.read_results(place)
+    weights = {evaluation.identity(path)[0]: name for name, path in (models or {None: folder}).items()}
+    if found["settings"]["weights"] not in weights:
+        raise PublishError(f"{place}: is of other weights than those in {folder}: evaluate them")
+    searched = retrieval_results.read_results(search) if search else None
+    if searched and searched["expander"].get("weights") not in weights:
+        raise PublishError(f"{search}: is of other weights than those in {folder}: search with them")
+    untuned = evaluation.read_results(base_results) if base_results else None
+    if untuned:
+        gate.check_comparable(found["settings"], untuned["settings"])
+    return Candidate(
+        kind,
+        {**files, **models},
+        weights[found["settings"]["weights"]],
+        found,
+        searched,
+        untuned,
+        base.read_run(folder),
+    )
+
+
+def _gguf_files(folder: Path) -> dict[str, Path]:
+    """The files that the report names, which are those that were checked together."""
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        hashes = {row["file"]: row["sha256"] for row in report}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise PublishError(f"{folder / 'report.json'}: is not what convert_gguf.py writes") from None
+    for name, sha256 in hashes.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
+            raise PublishError(f"{folder / name}: is not the file that report.json describes: convert again")
+    return {name: folder / name for name in hashes}
+
+
+def base_of(candidate: Candidate) -> str:
+    """The base model's name, from the run or the adapter. Raises PublishError."""
+    if candidate.run:
+        return candidate.run["recipe"]["model"]["base"]
+    if found := candidate.files.get("adapter_config.json"):
+        return json.loads(found.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    raise PublishError("run.json is missing beside the files: nothing else says which model they were made from")
 
 # ==== card.py ====
 """The cards of the repositories on the Hub: what stands in README.md there, from results, run and templates.
@@ -2328,6 +2430,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import qmd
 import reward
+from base import read_run
 from dataset.console import console_for_tables, tracked
 from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
@@ -2402,16 +2505,15 @@ def weights_hash(hashes: Iterable[str]) -> str:
 
 
 def identity(model: Path | None) -> tuple[str | None, str | None]:
-    """Hashes of a model's weights and of the data it was trained on, where its files tell them."""
+    """Hashes of a model's weights and of the data it was trained on, where its files tell them. Raises LoadError."""
     if model is None:
         return None, None
     if model.is_file():
         files = [model]
     else:
         files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
-    noted = (model.parent if model.is_file() else model) / "run.json"
-    data = json.loads(noted.read_text(encoding="utf-8"))["data"]["data_hash"][:16] if noted.is_file() else None
-    return weights_hash(map(sha256_of, files)) if files else None, data
+    run = read_run(model.parent if model.is_file() else model)
+    return weights_hash(map(sha256_of, files)) if files else None, run["data"]["data_hash"][:16] if run else None
 
 
 def spread(queries: Sequence[EvalQuery], limit: int | None) -> list[EvalQuery]:
@@ -4077,8 +4179,8 @@ def scripts(text: str) -> dict[str, int]:
 def _latin_votes(text: str) -> dict[str, float]:
     """The number of function words of each Latin-script language in a text; shared ones are split between languages."""
     votes: dict[str, float] = {}
-    for token in {raw.strip(EDGE) for raw in text.lower().split()} & lexicon.LANGUAGES_OF_WORD.keys():
-        languages = lexicon.LANGUAGES_OF_WORD[token]
+    for token in dict.fromkeys([raw.strip(EDGE) for raw in text.lower().split()]):
+        languages = lexicon.LANGUAGES_OF_WORD.get(token, ())
         for code in languages:
             votes[code] = votes.get(code, 0.0) + 1.0 / len(languages)
     return votes
@@ -4579,6 +4681,7 @@ The rubric's rules about single lines; `reward.py` puts the lines together and s
 gives the reason for each rule.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -4734,7 +4837,8 @@ def _coverage(query: Query, stems: frozenset[str]) -> float:
     """The share of the query's content words in a line, each weighed by how specific it is; 0 to 1."""
     if not query.weight:
         return 1.0
-    return sum([query.specificity[stem] for stem in stems & query.stems]) / query.weight
+    held = [query.specificity[stem] for stem in stems & query.stems]
+    return math.fsum(held) / query.weight  # the same in whatever order a set gives them
 
 
 def _names_kept(query: Query, judged: Judged, factor: float) -> None:
@@ -5074,6 +5178,44 @@ def open_llama(path: Path, **options: int | bool) -> "Llama":
             return llama_cpp.Llama(str(path), verbose=False, **options)
         except (ValueError, AssertionError, OSError) as error:
             raise base.LoadError(f"{path}: cannot be loaded by llama.cpp: {error}") from None
+
+# ==== measure.py ====
+"""Evaluate a model and search with it, so that it can be published; what a folder holds already is not done again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import eval_retrieval
+import evaluation
+import expand
+import hub
+from candidate import SEARCH, Candidate, read_candidate
+from dataset.schema import EvalQuery
+
+NOTES = Path(__file__).resolve().parent / "evals" / "notes"
+
+
+def measure(
+    kind: hub.Kind,
+    folder: Path,
+    queries: Sequence[EvalQuery],
+    seeds: Sequence[int],
+    searched: int,
+    *,
+    model: Path | None = None,
+    base_results: Path | None = None,
+) -> Candidate:
+    """The candidate in a folder: asked `queries`, and `searched` queries of the notes, under QMD's sampling.
+
+    `model` is the file of the folder that is asked, where the folder is not itself the model. Raises LoadError,
+    ResultsError, PublishError, CollectionError, EmbeddingError.
+    """
+    results, search = folder / evaluation.RESULTS, folder / SEARCH
+    evaluation.evaluate_into(results, expand.load_expander(model or folder), queries, seeds=seeds)
+    if not search.exists():
+        words = [str(model or folder), "--collection", str(NOTES), "--limit", str(searched)]
+        evaluation.write_results(eval_retrieval.measure(eval_retrieval.parse_arguments(words)), search)
+    return read_candidate(kind, folder, results, search, base_results)
 
 # ==== packing.py ====
 """One row a batch: examples side by side, what they begin with in common only once, nothing padded.
@@ -5444,38 +5586,13 @@ import evaluation
 import gate
 import hub
 import retrieval_results
+from candidate import FILES, SEARCH, Candidate, PublishError, base_of, read_candidate
 from dataset import console
 from dataset.files import sha256_of
 from dataset.prepare_data import read_prepared
 from dataset.schema import SchemaError
 
 ROOT = Path(__file__).resolve().parent
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "*.model")
-ADAPTER = (base.ADAPTER, "adapter_config.json", *TOKENIZER)
-FILES: dict[hub.Kind, tuple[str, ...]] = {  # and what the run says of itself
-    "adapter": ADAPTER,
-    "grpo": ADAPTER,
-    "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER),
-    "gguf": ("Modelfile", "report.json"),  # and the files that the report names
-}
-SEARCH = "retrieval_results.json"
-
-
-class PublishError(ValueError):
-    """What can't be published as it is, in one line."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model that asks to be published: its files by their names in the repository, and what was measured of it."""
-
-    kind: hub.Kind
-    files: Mapping[str, Path]
-    measured: str | None  # the file that the results are of, where there are several models
-    results: Mapping[str, Any]
-    search: Mapping[str, Any] | None
-    base_results: Mapping[str, Any] | None
-    run: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -5486,80 +5603,6 @@ class Deployed:
     files: Mapping[str, Any]
     results: Mapping[str, Any] | None
     search: Mapping[str, Any] | None
-
-
-# --- The candidate -------------------------------------------------------------------------------------
-
-
-def read_candidate(
-    kind: hub.Kind,
-    folder: Path,
-    results: Path | None = None,
-    search: Path | None = None,
-    base_results: Path | None = None,
-) -> Candidate:
-    """Gather what is to be published. Raises PublishError, or ResultsError for a results file.
-
-    The results, of search too, have to be of these very weights: their hash is in them. Those of the base have to be of
-    the same queries, asked in the same way.
-    """
-    files = {path.name: path for name in (*FILES[kind], *base.RUN_FILES) for path in sorted(folder.glob(name))}
-    models = _gguf_files(folder) if kind == "gguf" else {}
-    if not models and not any(name.endswith(".safetensors") for name in files):
-        raise PublishError(f"{folder}: holds no {kind} model")
-    place = results or folder / evaluation.RESULTS
-    found = evaluation.read_results(place)
-    weights = {evaluation.identity(path)[0]: name for name, path in (models or {None: folder}).items()}
-    if found["settings"]["weights"] not in weights:
-        raise PublishError(f"{place}: is of other weights than those in {folder}: evaluate them")
-    searched = retrieval_results.read_results(search) if search else None
-    if searched and searched["expander"].get("weights") not in weights:
-        raise PublishError(f"{search}: is of other weights than those in {folder}: search with them")
-    untuned = evaluation.read_results(base_results) if base_results else None
-    if untuned:
-        gate.check_comparable(found["settings"], untuned["settings"])
-    return Candidate(
-        kind,
-        {**files, **models},
-        weights[found["settings"]["weights"]],
-        found,
-        searched,
-        untuned,
-        _read_run(folder / "run.json"),
-    )
-
-
-def _gguf_files(folder: Path) -> dict[str, Path]:
-    """The files that the report names, which are those that were checked together."""
-    try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        hashes = {row["file"]: row["sha256"] for row in report}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise PublishError(f"{folder / 'report.json'}: is not what convert_gguf.py writes") from None
-    for name, sha256 in hashes.items():
-        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
-            raise PublishError(f"{folder / name}: is not the file that report.json describes: convert again")
-    return {name: folder / name for name in hashes}
-
-
-def _read_run(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        run["recipe"]["model"]["base"], run["data"]["data_hash"], run["data"]["counts"]["train"]
-    except (ValueError, KeyError, TypeError):
-        raise PublishError(f"{path}: is not what train.py writes") from None
-    return run
-
-
-def base_of(candidate: Candidate) -> str:
-    """The base model's name, from the run or the adapter. Raises PublishError."""
-    if candidate.run:
-        return candidate.run["recipe"]["model"]["base"]
-    if found := candidate.files.get("adapter_config.json"):
-        return json.loads(found.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    raise PublishError("run.json is missing beside the files: nothing else says which model they were made from")
 
 
 # --- The deployed model --------------------------------------------------------------------------------
@@ -5749,7 +5792,7 @@ def main() -> int:
             return publish_dataset(args.path, repository, dry_run=args.dry_run)
         candidate = read_candidate(args.what, args.path, args.results, args.retrieval, args.base_results)
         return publish_model(candidate, repository, reason=args.force, dry_run=args.dry_run)
-    except (PublishError, SchemaError, evaluation.ResultsError) as error:
+    except (PublishError, SchemaError, base.LoadError, evaluation.ResultsError) as error:
         print(f"publish.py: {error}", file=sys.stderr)
         return 2
     except hub.HubError as error:
@@ -6428,7 +6471,7 @@ class NameMatcher:
         self.stems = language.stems(self.parts)
         self.squashed = "".join(parts)
         # A long name may be inflected; of one with inner punctuation ("Makefile:3") the main part will do.
-        longest = max(self.parts, key=len, default="") if len(self.parts) > 1 else self.squashed
+        longest = max(parts, key=len) if len(self.parts) > 1 else self.squashed  # the first of those
         kept = 5 if len(longest) > 5 else 4 if len(longest) == 5 and not longest.isascii() else 0
         self.prefix = longest[:kept] if kept and longest.isalpha() else ""
         self.is_number = _QUANTITY.fullmatch(name) is not None
@@ -7909,15 +7952,18 @@ def _finished(output: Path) -> bool:
 
 
 def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int | None) -> Path | None:
-    """The checkpoint to continue from, if this run was begun before. Raises RecipeError if it was another one."""
+    """The checkpoint to continue from, if this run was begun before.
+
+    Raises RecipeError if it was another one, LoadError if nothing readable says which.
+    """
     from callbacks import usable_checkpoint
 
     output.mkdir(parents=True, exist_ok=True)
     identity = {"recipe": recipe.digest(), "data": info["data_hash"], "limit": limit}
-    noted = output / "run.json"
     checkpoint = usable_checkpoint(output)
     begun = checkpoint or _finished(output)
-    if begun and noted.exists() and json.loads(noted.read_text(encoding="utf-8"))["identity"] != identity:
+    before = base.read_run(output) if begun else None
+    if before and before.get("identity") != identity:
         state = "a finished" if _finished(output) else "an unfinished"
         raise RecipeError(
             f"{output} holds {state} run of another recipe or other data: remove the folder, name another one with "
@@ -7927,7 +7973,7 @@ def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int
         raise RecipeError(f"{output} holds no unfinished run to resume")
     if int(os.environ.get("RANK", 0)) == 0:
         run = {"identity": identity, "recipe": recipe.model_dump(), "data": info}
-        write_whole(noted, json.dumps(run, indent=2) + "\n")
+        write_whole(output / base.RUN, json.dumps(run, indent=2) + "\n")
     return checkpoint
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -53,6 +54,18 @@ ANSWERS = {"auth config": MIXED, "sourdough starter": GOOD, "tls cert": RUNAWAY}
 def run(answers: dict[str, str] = ANSWERS, seeds: Sequence[int] = (1, 2), queries: list[EvalQuery] = QUERIES) -> dict:
     expander = Written(answers)
     return evaluate(expander, queries, Settings.of(expander, queries, "qmd", seeds))
+
+
+def test_a_cut_note_of_the_run_is_one_line(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "models" / "smollm2", tmp_path, dirs_exist_ok=True)
+    whole = (tmp_path / "run.json").read_text()
+    (tmp_path / "run.json").write_text(whole[: len(whole) // 2])
+    done = subprocess.run(
+        [sys.executable, "eval.py", str(tmp_path), "--limit", "1"], cwd=ROOT, capture_output=True, text=True
+    )
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("eval.py: ")]
+    assert line.startswith(f"eval.py: {tmp_path}/run.json: is not what train.py writes")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
 
 
 def test_counts_are_what_qmd_does_with_the_lines() -> None:

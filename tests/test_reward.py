@@ -39,6 +39,27 @@ def test_every_rule_has_several_cases() -> None:
     assert {rule for rule in range(1, 11) if rules.count(rule) >= 3} == set(range(1, 11))
 
 
+def test_scores_do_not_hang_on_the_order_of_a_set() -> None:
+    # Each process has its own order for sets of words.
+    program = """
+import json, sys, reward
+for row in map(json.loads, sys.stdin):
+    print(reward.score_expansion(*row))
+"""
+    rows = [(row["query"], "".join(f"{kind}: {text}\n" for kind, text in row["output"])) for row in DATA]
+    rows += [(case["query"], case["expansion"]) for case in CASES]
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program], input="\n".join(map(json.dumps, rows)), cwd=ROOT, capture_output=True,
+            text=True, check=True, env={"PYTHONHASHSEED": seed},
+        ).stdout.splitlines()
+        for seed in ("1", "2", "3", "4")
+    ]  # fmt: skip
+    assert len(said[0]) == len(rows)
+    differing = [row for row, scores in zip(rows, zip(*said, strict=True), strict=True) if len(set(scores)) > 1]
+    assert differing == []
+
+
 # --- Laws that hold for any query ----------------------------------------------------------------------
 
 queries = st.sampled_from([example["query"] for example in DATA])

@@ -52,15 +52,15 @@ from pathlib import Path
 
 import base
 import cloud
-import eval_retrieval
 import evaluation
-import expand
 import gguf_files
 import hub
 import publish
+from candidate import PublishError
 from collection import CollectionError
 from dataset import console
 from dataset.schema import load_queries
+from measure import measure
 from search import EmbeddingError
 
 ROOT = Path(__file__).resolve().parent
@@ -99,17 +99,12 @@ def main() -> int:
             if not all((output / f"{name}-{quant}.gguf").exists() for quant in quants):
                 gguf_files.write(args.model, [], quants, output, name, queries=min(20, len(queries)))
             best = gguf_files.best_file(output, name, quants)
-            results, searched = output / evaluation.RESULTS, output / publish.SEARCH
-            found = evaluation.evaluate_into(results, expand.load_expander(best), queries, seeds=args.seeds)
-            evaluation.print_results(found)
-            if not searched.exists():
-                words = [str(best), "--collection", str(ROOT / "evals" / "notes"), "--limit", str(args.search_queries)]
-                evaluation.write_results(eval_retrieval.measure(eval_retrieval.parse_arguments(words)), searched)
+            candidate = measure("gguf", output, queries, args.seeds, args.search_queries, model=best)
+            evaluation.print_results(candidate.results)
             if args.local:
                 return 0
-            candidate = publish.read_candidate("gguf", output, results, searched)
             return publish.publish_model(candidate, hub.repository("gguf", args.owner))
-    except (base.LoadError, publish.PublishError, evaluation.ResultsError) as error:
+    except (base.LoadError, PublishError, evaluation.ResultsError) as error:
         print(f"gguf.py: {error}", file=sys.stderr)
         return 2
     except gguf_files.ConversionError as error:

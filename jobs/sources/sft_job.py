@@ -58,16 +58,17 @@ from pathlib import Path
 
 import base
 import cloud
-import eval_retrieval
 import evaluation
 import expand
 import gguf_files
 import hub
 import publish
 import sft
+from candidate import Candidate, PublishError
 from collection import CollectionError
 from dataset import console
-from dataset.schema import EvalQuery, SchemaError, load_queries
+from dataset.schema import SchemaError, load_queries
+from measure import measure
 from recipe import Recipe, RecipeError, load_recipe
 from search import EmbeddingError
 
@@ -129,46 +130,30 @@ def main() -> int:
         print(f"sft.py: {error}", file=sys.stderr)
         return 2 if error.input else 1
     except (
-        hub.HubError, base.LoadError, publish.PublishError, evaluation.ResultsError, CollectionError, EmbeddingError,
+        hub.HubError, base.LoadError, PublishError, evaluation.ResultsError, CollectionError, EmbeddingError,
     ) as error:  # fmt: skip
         print(f"sft.py: {error}", file=sys.stderr)
         return 1
 
 
-def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Namespace) -> Iterator[publish.Candidate]:
+def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Namespace) -> Iterator[Candidate]:
     """What the run comes to, one after another: adapter, merged model, GGUF files, each evaluated and searched with.
 
     What was measured before, in an earlier job, is read from the run's folder.
     """
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), recipe.evaluation.queries)
-    seeds, words = recipe.evaluation.seeds, ["--limit", str(args.search_queries)]
+    seeds = recipe.evaluation.seeds
     untuned = run / "base_results.json"
     at = f"@{recipe.model.revision}" if recipe.model.revision else ""
     evaluation.evaluate_into(untuned, expand.load_expander(f"{recipe.model.base}{at}"), asked, seeds=seeds)
-    yield _measure("adapter", run, run, asked, seeds, words, untuned)
+    yield measure("adapter", run, asked, seeds, args.search_queries, base_results=untuned)
 
     files, name = run / "gguf", hub.REPOSITORIES["merged"]
     if not all((files / f"{name}-{quant}.gguf").exists() for quant in quants) or not (files / "merged").exists():
         gguf_files.write(str(run), [], quants, files, name, queries=min(20, len(asked)))
-    yield _measure("merged", files / "merged", files / "merged", asked, seeds, words, untuned)
-    yield _measure("gguf", files, gguf_files.best_file(files, name, quants), asked, args.gguf_seeds, words, None)
-
-
-def _measure(
-    kind: hub.Kind,
-    folder: Path,
-    model: Path,
-    asked: Sequence[EvalQuery],
-    seeds: Sequence[int],
-    search_words: Sequence[str],
-    untuned: Path | None,
-) -> publish.Candidate:
-    results, searched = folder / evaluation.RESULTS, folder / publish.SEARCH
-    evaluation.evaluate_into(results, expand.load_expander(model), asked, seeds=seeds)
-    if not searched.exists():
-        words = [str(model), "--collection", str(ROOT / "evals" / "notes"), *search_words]
-        evaluation.write_results(eval_retrieval.measure(eval_retrieval.parse_arguments(words)), searched)
-    return publish.read_candidate(kind, folder, results, searched, untuned)
+    yield measure("merged", files / "merged", asked, seeds, args.search_queries, base_results=untuned)
+    best = gguf_files.best_file(files, name, quants)
+    yield measure("gguf", files, asked, args.gguf_seeds, args.search_queries, model=best)
 
 
 if __name__ == "__main__":

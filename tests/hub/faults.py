@@ -30,6 +30,7 @@ class Fault:
     path: re.Pattern[str]
     times: int
     retry_after: int
+    skip: int
 
 
 class Faults:
@@ -39,17 +40,27 @@ class Faults:
         self.waiting: list[Fault] = []
 
     def add(
-        self, kind: str, *, method: str | None = None, path: str = "", times: int = 1, retry_after: int = 0
+        self,
+        kind: str,
+        *,
+        method: str | None = None,
+        path: str = "",
+        times: int = 1,
+        retry_after: int = 0,
+        skip: int = 0,
     ) -> None:
-        """Let the next `times` requests fail; `path` is a regular expression, searched for."""
+        """Let `times` requests fail, those after the next `skip`; `path` is a regular expression, searched for."""
         if kind not in KINDS:
             raise ValueError(f"no such fault: {kind!r}; there are {', '.join(KINDS)}")
-        self.waiting.append(Fault(kind, method, re.compile(path), times, retry_after))
+        self.waiting.append(Fault(kind, method, re.compile(path), times, retry_after, skip))
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault that is meant for this request, if any; it counts as one of its times."""
         for fault in self.waiting:
             if fault.method in (None, method) and fault.path.search(path):
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
                 fault.times -= 1
                 if not fault.times:
                     self.waiting.remove(fault)

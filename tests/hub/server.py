@@ -195,6 +195,11 @@ def _agent_harnesses(call: Call) -> Response:
     return JSONResponse({})
 
 
+def _telemetry(call: Call) -> Response:
+    """What libraries tell the Hub about their use: heard, and not kept."""
+    return Response()
+
+
 _ROUTES: list[tuple[str, str, Any]] = [
     # Paths of jobs and buckets come first: nothing that is written for repositories may catch them.
     *job_routes.ROUTES,
@@ -202,4 +207,5 @@ _ROUTES: list[tuple[str, str, Any]] = [
     *repo_routes.ROUTES,
     *upload_routes.ROUTES,
     ("GET", "/api/agent-harnesses", _agent_harnesses),
+    ("HEAD", "/api/telemetry/{topic:path}", _telemetry),
 ]

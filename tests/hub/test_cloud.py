@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hub import repository
+from hub import EVALUATION, repository
 from tests.conftest import ROOT, run_plain_uv
 
 from .conftest import HubForTests
@@ -101,6 +101,7 @@ def test_from_data_to_published_models(supplied: HubForTests, tmp_path: Path) ->
         assert {"README.md", "eval_results.json", "retrieval_results.json", "run.json", "loss.png", weights} <= found
     files = set(hub.api().list_repo_files(name(hub, "gguf")))
     assert {"qmd-query-expansion-1.7B-q8_0.gguf", "Modelfile", "report.json", "README.md"} <= files
+    adapter = hub.api().model_info(name(hub, "adapter")).sha
     commit = hub.api().dataset_info(name(hub, "dataset")).sha
     run = json.loads(Path(hub.api().hf_hub_download(name(hub, "gguf"), "run.json", local_dir=tmp_path)).read_text())
     assert run["data"]["source"] == f"{name(hub, 'dataset')}@{commit}"
@@ -111,6 +112,23 @@ def test_from_data_to_published_models(supplied: HubForTests, tmp_path: Path) ->
     assert "QMD_GENERATE_MODEL=$PWD/qmd-query-expansion-1.7B-q8_0.gguf" in card
     for kind in ("adapter", "merged", "gguf"):
         assert [commit.title for commit in hub.api().list_repo_commits(name(hub, kind))][1:] == ["initial commit"]
+
+    # The same weights converted once more are nothing new, and push nothing.
+    before = hub.api().model_info(name(hub, "gguf")).sha
+    third = submit(hub, "gguf.py", name(hub, "adapter"), "--limit", "2", *SEARCH)
+    said = log(hub, third)
+    assert outcome(hub, third) == ("COMPLETED", None), said
+    assert any("holds this model already" in line for line in said), said
+    assert hub.api().model_info(name(hub, "gguf")).sha == before
+
+    # Results measured again lie on a branch beside the model.
+    fourth = submit(hub, "eval.py", name(hub, "adapter"), "--seeds", "1")
+    said = log(hub, fourth)
+    assert outcome(hub, fourth) == ("COMPLETED", None), said
+    results = hub.api().hf_hub_download(
+        name(hub, "adapter"), "eval_results.json", revision=EVALUATION, local_dir=tmp_path
+    )
+    assert json.loads(Path(results).read_text())["settings"]["revision"] == adapter
 
     assert hub.token not in "\n".join(line["data"] for job in hub.jobs.all.values() for line in job.log)
 

@@ -93,7 +93,7 @@ def test_an_upload_that_is_refused_fails_before_the_commit(
 def test_a_token_is_revoked_in_the_middle(hub: HubForTests, before: str):
     hub.faults.add("revoked", path="/commit/")
     with pytest.raises(HfHubHTTPError, match="401"):
-        commit(hub)
+        commit(hub, b"c")
     with pytest.raises(HfHubHTTPError, match="401"):
         hub.api().model_info(REPO)
     assert hub.api(token=False).model_info(REPO).sha == before
@@ -106,6 +106,13 @@ def test_a_fault_meets_what_it_was_meant_for(hub: HubForTests, before: str):
     assert len(hub.faults.waiting) == 2
     with pytest.raises(ValueError, match="no such fault"):
         hub.faults.add("flood")
+
+
+def test_a_fault_can_wait_for_a_later_request(hub: HubForTests, before: str):
+    hub.faults.add("revoked", path="/commit/", skip=1)
+    commit(hub, b"b")
+    with pytest.raises(HfHubHTTPError, match="401"):
+        commit(hub)
 
 
 def test_tokens_are_in_no_log(hub: HubForTests, before: str, caplog: pytest.LogCaptureFixture):
