@@ -22,7 +22,7 @@ SCRIPTS = [
 IMPORT_NAMES = {
     "llama_cpp_python": {"llama_cpp"},
     "pyyaml": {"yaml"},
-    "qmd_expansion": {"qmd", "reward", "language", "lexicon", "query", "lines", "hub", "collection", "dataset"},
+    "qmd_expansion": {"dataset", *(path.stem for path in ROOT.glob("*.py"))},
 }
 
 
@@ -56,6 +56,7 @@ def test_header_pins_what_the_script_imports(script: Path) -> None:
     siblings = [*ROOT.glob("*.py"), *(path.parent for path in ROOT.glob("*/__init__.py"))]
     # A job in jobs/ carries them inside.
     local = {path.stem for path in siblings} if script.parent in (Path(), Path("jobs")) else set()
+    local |= {path.stem for path in (ROOT / script).parent.glob("*.py")}
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse((ROOT / script).read_text("utf-8")))
