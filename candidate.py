@@ -21,7 +21,7 @@ FILES: dict[hub.Kind, tuple[str, ...]] = {  # and what the run says of itself
     "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER),
     "gguf": ("Modelfile", "report.json"),  # and the files that the report names
 }
-SEARCH = "retrieval_results.json"
+SEARCH, BASE_RESULTS = "retrieval_results.json", "base_results.json"  # beside evaluation.RESULTS
 
 
 class PublishError(ValueError):
@@ -50,8 +50,8 @@ def read_candidate(
 ) -> Candidate:
     """Gather what is to be published. Raises PublishError; ResultsError for a results file, LoadError for run.json.
 
-    The results, of search too, have to be of these very weights: their hash is in them. Those of the base have to be of
-    the same queries, asked in the same way.
+    The results, of search too, have to be of these very weights: their hash is in them. Those of the base, by default
+    in the folder if there are any, have to be of the same queries.
     """
     files = {path.name: path for name in (*FILES[kind], *base.RUN_FILES) for path in sorted(folder.glob(name))}
     models = _gguf_files(folder) if kind == "gguf" else {}
@@ -65,9 +65,11 @@ def read_candidate(
     searched = retrieval_results.read_results(search) if search else None
     if searched and searched["expander"].get("weights") not in weights:
         raise PublishError(f"{search}: is of other weights than those in {folder}: search with them")
+    if not base_results and (folder / BASE_RESULTS).is_file():
+        base_results = folder / BASE_RESULTS
     untuned = evaluation.read_results(base_results) if base_results else None
     if untuned:
-        gate.check_comparable(found["settings"], untuned["settings"])
+        gate.check_same_questions(found["settings"], untuned["settings"])
     return Candidate(
         kind,
         {**files, **models},

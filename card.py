@@ -53,7 +53,7 @@ class ModelCard:
         if self.deployed:
             evaluated.append(("deployed before", self.deployed["summary"]))
         if self.base_results:
-            evaluated.append((f"{self._base()}, untuned", self.base_results["summary"]))
+            evaluated.append((f"{self._base()}, untuned{self._asked_otherwise()}", self.base_results["summary"]))
         return _render(
             "model_card.md.jinja",
             metadata=self._metadata(),
@@ -81,6 +81,16 @@ class ModelCard:
     def _base(self) -> str:
         """The base model as the Hub knows it."""
         return base.HUB_NAMES.get(self.base_model, self.base_model)
+
+    def _asked_otherwise(self) -> str:
+        """In which way the base was asked, where that is another than the model's."""
+        ours, theirs = self.results["settings"], self.base_results["settings"]
+        ways = []
+        if ours["grammar"] != theirs["grammar"]:
+            ways.append(f"{'under' if theirs['grammar'] else 'without'} the grammar")
+        if ours["seeds"] != theirs["seeds"]:
+            ways.append(f"seeds {', '.join(map(str, theirs['seeds']))}")
+        return f" ({'; '.join(ways)})" if ways else ""
 
     def _repository(self, kind: hub.Kind) -> str:
         return hub.repository(kind, self.repository.split("/")[0])

@@ -45,6 +45,16 @@ def check_comparable(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) 
             raise ResultsError(f"the deployed model's results are of {words}: evaluate it again, the same way")
 
 
+def check_same_questions(candidate: Mapping[str, Any], untuned: Mapping[str, Any]) -> None:
+    """Raise ResultsError unless the untuned base, too, was asked the same; decoding and seeds may be others.
+
+    A base has no GGUF file of its own: what it says is measured once, by transformers and so without a grammar.
+    """
+    for key in ("queries_hash", "reward_version", "prompt", "qmd_version"):
+        if candidate[key] != untuned[key]:
+            raise ResultsError(f"the base's results are of {_SAME[key]}: evaluate it again")
+
+
 def _score(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
     gain, low, high = paired_difference(candidate, deployed)
     return Check(

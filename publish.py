@@ -42,7 +42,7 @@ import evaluation
 import gate
 import hub
 import retrieval_results
-from candidate import FILES, SEARCH, Candidate, PublishError, base_of, read_candidate
+from candidate import BASE_RESULTS, FILES, SEARCH, Candidate, PublishError, base_of, read_candidate
 from dataset import console
 from dataset.files import sha256_of
 from dataset.prepare_data import read_prepared
@@ -59,6 +59,7 @@ class Deployed:
     files: Mapping[str, Any]
     results: Mapping[str, Any] | None
     search: Mapping[str, Any] | None
+    base_results: Mapping[str, Any] | None
 
 
 # --- The deployed model --------------------------------------------------------------------------------
@@ -86,7 +87,21 @@ def read_deployed(repository: str, commit: str | None, candidate: Candidate) -> 
         except evaluation.ResultsError as error:
             print(f"{repository}@{revision}: {error}")
     search = hub.file_of(repository, SEARCH, commit)
-    return Deployed(commit, files, found, retrieval_results.read_results(search) if search else None)
+    searched = retrieval_results.read_results(search) if search else None
+    return Deployed(commit, files, found, searched, _base_results(repository, commit, candidate))
+
+
+def _base_results(repository: str, commit: str, candidate: Candidate) -> dict[str, Any] | None:
+    """What main says of the untuned base, if it is the candidate's, too, and was asked the same."""
+    place = hub.file_of(repository, BASE_RESULTS, commit)
+    if not place:
+        return None
+    try:
+        untuned = evaluation.read_results(place)
+        gate.check_same_questions(candidate.results["settings"], untuned["settings"])
+    except evaluation.ResultsError:
+        return None
+    return untuned if hub.split_revision(untuned["settings"]["model"])[0] == base_of(candidate) else None
 
 
 def _weights(repository: str, commit: str, files: Mapping[str, Any]) -> set[str]:
@@ -114,6 +129,9 @@ def publish_model(candidate: Candidate, repository: str, *, reason: str | None =
     contents: dict[str, Path | bytes] = {**candidate.files, evaluation.RESULTS: _as_json(candidate.results)}
     if candidate.search:
         contents[SEARCH] = _as_json(candidate.search)
+    untuned = candidate.base_results or (deployed.base_results if deployed else None)
+    if untuned:
+        contents[BASE_RESULTS] = _as_json(untuned)
     if candidate.run:
         contents["recipe.yaml"] = card.as_yaml(candidate.run["recipe"]).encode()
     measured = deployed.results if deployed else None
@@ -135,7 +153,7 @@ def publish_model(candidate: Candidate, repository: str, *, reason: str | None =
         results=candidate.results,
         base_model=base_of(candidate),
         deployed=measured,
-        base_results=candidate.base_results,
+        base_results=untuned,
         search=candidate.search,
         checks=checks,
         first=deployed is None,
@@ -221,7 +239,11 @@ def parse_arguments() -> argparse.Namespace:
             "--results", type=Path, help=f"what eval.py -o wrote of it (default: {evaluation.RESULTS} in the folder)"
         )
         model.add_argument("--retrieval", type=Path, help="what eval_retrieval.py -o wrote of it")
-        model.add_argument("--base-results", type=Path, help="what eval.py -o wrote of the untuned base, for the card")
+        model.add_argument(
+            "--base-results",
+            type=Path,
+            help=f"what eval.py -o wrote of the untuned base (default: {BASE_RESULTS} in the folder, or in main)",
+        )
         model.add_argument("--force", metavar="REASON", help="push against the gate; the reason goes into the card")
     for command in (data, *models):
         command.add_argument("--owner", help=f"of the repository (default: QMD_HUB_OWNER, or {hub.OWNER})")

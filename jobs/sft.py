@@ -100,7 +100,7 @@ import gguf_files
 import hub
 import publish
 import sft
-from candidate import Candidate, PublishError
+from candidate import BASE_RESULTS, Candidate, PublishError
 from collection import CollectionError
 from dataset import console
 from dataset.schema import SchemaError, load_queries
@@ -179,7 +179,7 @@ def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Na
     """
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), recipe.evaluation.queries)
     seeds = recipe.evaluation.seeds
-    untuned = run / "base_results.json"
+    untuned = run / BASE_RESULTS
     at = f"@{recipe.model.revision}" if recipe.model.revision else ""
     evaluation.evaluate_into(untuned, expand.load_expander(f"{recipe.model.base}{at}"), asked, seeds=seeds)
     yield measure("adapter", run, asked, seeds, args.search_queries, base_results=untuned)
@@ -189,7 +189,7 @@ def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Na
         gguf_files.write(str(run), [], quants, files, name, queries=min(20, len(asked)))
     yield measure("merged", files / "merged", asked, seeds, args.search_queries, base_results=untuned)
     best = gguf_files.best_file(files, name, quants)
-    yield measure("gguf", files, asked, args.gguf_seeds, args.search_queries, model=best)
+    yield measure("gguf", files, asked, args.gguf_seeds, args.search_queries, model=best, base_results=untuned)
 
 
 if __name__ == "__main__":
@@ -1083,7 +1083,7 @@ FILES: dict[hub.Kind, tuple[str, ...]] = {  # and what the run says of itself
     "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER),
     "gguf": ("Modelfile", "report.json"),  # and the files that the report names
 }
-SEARCH = "retrieval_results.json"
+SEARCH, BASE_RESULTS = "retrieval_results.json", "base_results.json"  # beside evaluation.RESULTS
 
 
 class PublishError(ValueError):
@@ -1112,8 +1112,8 @@ def read_candidate(
 ) -> Candidate:
     """Gather what is to be published. Raises PublishError; ResultsError for a results file, LoadError for run.json.
 
-    The results, of search too, have to be of these very weights: their hash is in them. Those of the base have to be of
-    the same queries, asked in the same way.
+    The results, of search too, have to be of these very weights: their hash is in them. Those of the base, by default
+    in the folder if there are any, have to be of the same queries.
     """
     files = {path.name: path for name in (*FILES[kind], *base.RUN_FILES) for path in sorted(folder.glob(name))}
     models = _gguf_files(folder) if kind == "gguf" else {}
@@ -1127,9 +1127,11 @@ def read_candidate(
     searched = retrieval_results.read_results(search) if search else None
     if searched and searched["expander"].get("weights") not in weights:
         raise PublishError(f"{search}: is of other weights than those in {folder}: search with them")
+    if not base_results and (folder / BASE_RESULTS).is_file():
+        base_results = folder / BASE_RESULTS
     untuned = evaluation.read_results(base_results) if base_results else None
     if untuned:
-        gate.check_comparable(found["settings"], untuned["settings"])
+        gate.check_same_questions(found["settings"], untuned["settings"])
     return Candidate(
         kind,
         {**files, **models},
@@ -1218,7 +1220,7 @@ class ModelCard:
         if self.deployed:
             evaluated.append(("deployed before", self.deployed["summary"]))
         if self.base_results:
-            evaluated.append((f"{self._base()}, untuned", self.base_results["summary"]))
+            evaluated.append((f"{self._base()}, untuned{self._asked_otherwise()}", self.base_results["summary"]))
         return _render(
             "model_card.md.jinja",
             metadata=self._metadata(),
@@ -1246,6 +1248,16 @@ class ModelCard:
     def _base(self) -> str:
         """The base model as the Hub knows it."""
         return base.HUB_NAMES.get(self.base_model, self.base_model)
+
+    def _asked_otherwise(self) -> str:
+        """In which way the base was asked, where that is another than the model's."""
+        ours, theirs = self.results["settings"], self.base_results["settings"]
+        ways = []
+        if ours["grammar"] != theirs["grammar"]:
+            ways.append(f"{'under' if theirs['grammar'] else 'without'} the grammar")
+        if ours["seeds"] != theirs["seeds"]:
+            ways.append(f"seeds {', '.join(map(str, theirs['seeds']))}")
+        return f" ({'; '.join(ways)})" if ways else ""
 
     def _repository(self, kind: hub.Kind) -> str:
         return hub.repository(kind, self.repository.split("/")[0])
@@ -3177,6 +3189,16 @@ def check_comparable(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) 
     for key, words in _SAME.items():
         if candidate[key] != deployed[key]:
             raise ResultsError(f"the deployed model's results are of {words}: evaluate it again, the same way")
+
+
+def check_same_questions(candidate: Mapping[str, Any], untuned: Mapping[str, Any]) -> None:
+    """Raise ResultsError unless the untuned base, too, was asked the same; decoding and seeds may be others.
+
+    A base has no GGUF file of its own: what it says is measured once, by transformers and so without a grammar.
+    """
+    for key in ("queries_hash", "reward_version", "prompt", "qmd_version"):
+        if candidate[key] != untuned[key]:
+            raise ResultsError(f"the base's results are of {_SAME[key]}: evaluate it again")
 
 
 def _score(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
@@ -5586,7 +5608,7 @@ import evaluation
 import gate
 import hub
 import retrieval_results
-from candidate import FILES, SEARCH, Candidate, PublishError, base_of, read_candidate
+from candidate import BASE_RESULTS, FILES, SEARCH, Candidate, PublishError, base_of, read_candidate
 from dataset import console
 from dataset.files import sha256_of
 from dataset.prepare_data import read_prepared
@@ -5603,6 +5625,7 @@ class Deployed:
     files: Mapping[str, Any]
     results: Mapping[str, Any] | None
     search: Mapping[str, Any] | None
+    base_results: Mapping[str, Any] | None
 
 
 # --- The deployed model --------------------------------------------------------------------------------
@@ -5630,7 +5653,21 @@ def read_deployed(repository: str, commit: str | None, candidate: Candidate) -> 
         except evaluation.ResultsError as error:
             print(f"{repository}@{revision}: {error}")
     search = hub.file_of(repository, SEARCH, commit)
-    return Deployed(commit, files, found, retrieval_results.read_results(search) if search else None)
+    searched = retrieval_results.read_results(search) if search else None
+    return Deployed(commit, files, found, searched, _base_results(repository, commit, candidate))
+
+
+def _base_results(repository: str, commit: str, candidate: Candidate) -> dict[str, Any] | None:
+    """What main says of the untuned base, if it is the candidate's, too, and was asked the same."""
+    place = hub.file_of(repository, BASE_RESULTS, commit)
+    if not place:
+        return None
+    try:
+        untuned = evaluation.read_results(place)
+        gate.check_same_questions(candidate.results["settings"], untuned["settings"])
+    except evaluation.ResultsError:
+        return None
+    return untuned if hub.split_revision(untuned["settings"]["model"])[0] == base_of(candidate) else None
 
 
 def _weights(repository: str, commit: str, files: Mapping[str, Any]) -> set[str]:
@@ -5658,6 +5695,9 @@ def publish_model(candidate: Candidate, repository: str, *, reason: str | None =
     contents: dict[str, Path | bytes] = {**candidate.files, evaluation.RESULTS: _as_json(candidate.results)}
     if candidate.search:
         contents[SEARCH] = _as_json(candidate.search)
+    untuned = candidate.base_results or (deployed.base_results if deployed else None)
+    if untuned:
+        contents[BASE_RESULTS] = _as_json(untuned)
     if candidate.run:
         contents["recipe.yaml"] = card.as_yaml(candidate.run["recipe"]).encode()
     measured = deployed.results if deployed else None
@@ -5679,7 +5719,7 @@ def publish_model(candidate: Candidate, repository: str, *, reason: str | None =
         results=candidate.results,
         base_model=base_of(candidate),
         deployed=measured,
-        base_results=candidate.base_results,
+        base_results=untuned,
         search=candidate.search,
         checks=checks,
         first=deployed is None,
@@ -5765,7 +5805,11 @@ def parse_arguments() -> argparse.Namespace:
             "--results", type=Path, help=f"what eval.py -o wrote of it (default: {evaluation.RESULTS} in the folder)"
         )
         model.add_argument("--retrieval", type=Path, help="what eval_retrieval.py -o wrote of it")
-        model.add_argument("--base-results", type=Path, help="what eval.py -o wrote of the untuned base, for the card")
+        model.add_argument(
+            "--base-results",
+            type=Path,
+            help=f"what eval.py -o wrote of the untuned base (default: {BASE_RESULTS} in the folder, or in main)",
+        )
         model.add_argument("--force", metavar="REASON", help="push against the gate; the reason goes into the card")
     for command in (data, *models):
         command.add_argument("--owner", help=f"of the repository (default: QMD_HUB_OWNER, or {hub.OWNER})")

@@ -56,7 +56,7 @@ import evaluation
 import gguf_files
 import hub
 import publish
-from candidate import PublishError
+from candidate import BASE_RESULTS, PublishError
 from collection import CollectionError
 from dataset import console
 from dataset.schema import load_queries
@@ -99,7 +99,9 @@ def main() -> int:
             if not all((output / f"{name}-{quant}.gguf").exists() for quant in quants):
                 gguf_files.write(args.model, [], quants, output, name, queries=min(20, len(queries)))
             best = gguf_files.best_file(output, name, quants)
-            candidate = measure("gguf", output, queries, args.seeds, args.search_queries, model=best)
+            untuned = (source.folder or output) / BASE_RESULTS  # from jobs/sft.py, of all queries
+            known = {"base_results": untuned} if untuned.is_file() and not args.limit else {}
+            candidate = measure("gguf", output, queries, args.seeds, args.search_queries, model=best, **known)
             evaluation.print_results(candidate.results)
             if args.local:
                 return 0

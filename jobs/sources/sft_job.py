@@ -64,7 +64,7 @@ import gguf_files
 import hub
 import publish
 import sft
-from candidate import Candidate, PublishError
+from candidate import BASE_RESULTS, Candidate, PublishError
 from collection import CollectionError
 from dataset import console
 from dataset.schema import SchemaError, load_queries
@@ -143,7 +143,7 @@ def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Na
     """
     asked = evaluation.spread(load_queries(ROOT / "evals" / "queries.txt"), recipe.evaluation.queries)
     seeds = recipe.evaluation.seeds
-    untuned = run / "base_results.json"
+    untuned = run / BASE_RESULTS
     at = f"@{recipe.model.revision}" if recipe.model.revision else ""
     evaluation.evaluate_into(untuned, expand.load_expander(f"{recipe.model.base}{at}"), asked, seeds=seeds)
     yield measure("adapter", run, asked, seeds, args.search_queries, base_results=untuned)
@@ -153,7 +153,7 @@ def measured(recipe: Recipe, run: Path, quants: Sequence[str], args: argparse.Na
         gguf_files.write(str(run), [], quants, files, name, queries=min(20, len(asked)))
     yield measure("merged", files / "merged", asked, seeds, args.search_queries, base_results=untuned)
     best = gguf_files.best_file(files, name, quants)
-    yield measure("gguf", files, asked, args.gguf_seeds, args.search_queries, model=best)
+    yield measure("gguf", files, asked, args.gguf_seeds, args.search_queries, model=best, base_results=untuned)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,10 @@ def test_from_data_to_published_models(supplied: HubForTests, tmp_path: Path) ->
     assert any("continuing from outputs/sft-" in line for line in said)
     for kind, weights in (("adapter", "adapter_model.safetensors"), ("merged", "model.safetensors")):
         found = set(hub.api().list_repo_files(name(hub, kind)))
-        assert {"README.md", "eval_results.json", "retrieval_results.json", "run.json", "loss.png", weights} <= found
+        assert {
+            "README.md", "eval_results.json", "base_results.json", "retrieval_results.json", "run.json", "loss.png",
+            weights,
+        } <= found  # fmt: skip
     files = set(hub.api().list_repo_files(name(hub, "gguf")))
     assert {"qmd-query-expansion-1.7B-q8_0.gguf", "Modelfile", "report.json", "README.md"} <= files
     adapter = hub.api().model_info(name(hub, "adapter")).sha
@@ -108,6 +111,7 @@ def test_from_data_to_published_models(supplied: HubForTests, tmp_path: Path) ->
     card = Path(hub.api().hf_hub_download(name(hub, "gguf"), "README.md", local_dir=tmp_path)).read_text()
     assert f"uv run train.py sft --config recipe.yaml --data {name(hub, 'dataset')}@{commit}\n" in card
     assert "| original | " in card, "the search"
+    assert f"| {BASE}, untuned (without the grammar) | 2 |" in card
     assert "![loss a trained token over the steps](loss.png)" in card
     assert "QMD_GENERATE_MODEL=$PWD/qmd-query-expansion-1.7B-q8_0.gguf" in card
     for kind in ("adapter", "merged", "gguf"):

@@ -21,6 +21,7 @@ from tests.results import results
 
 from .conftest import HubForTests
 
+BASE = "Qwen/Qwen3-1.7B"
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = REPOSITORIES["adapter"]
 GOOD, BETTER, WORSE = ({"code": [70 + by, 72 + by], "home": [70 + by, 74 + by]} for by in (0, 5, -5))
@@ -40,7 +41,7 @@ def adapter(folder: Path, scores: dict[str, list[float]], **summary: float) -> P
     """An adapter whose weights are its scores, with results of just these weights."""
     folder.mkdir()
     save_file({"a": numpy.array(scores["code"], dtype="float32")}, folder / "adapter_model.safetensors")
-    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "Qwen/Qwen3-1.7B"}))
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": BASE}))
     (folder / "tokenizer.json").write_text("{}")
     (folder / "notes.txt").write_text("not for the Hub")
     measured = results(scores, weights=identity(folder)[0], **summary)
@@ -84,7 +85,7 @@ def test_the_card_tells_what_was_measured(deployed: HubForTests, tmp_path: Path)
     card = held(deployed, "README.md", tmp_path).decode()
     _, metadata, text = card.split("---\n", 2)
     said = yaml.safe_load(metadata)
-    assert (said["base_model"], said["license"]) == ("Qwen/Qwen3-1.7B", "apache-2.0")
+    assert (said["base_model"], said["license"]) == (BASE, "apache-2.0")
     (entry,) = said["model-index"]
     figures = {metric["name"]: metric["value"] for result in entry["results"] for metric in result["metrics"]}
     assert figures["valid format"] == 1.0
@@ -228,13 +229,15 @@ def test_search_may_not_get_worse(deployed: HubForTests, tmp_path: Path) -> None
     )
     here = searched(tmp_path / "here.json", identity(better)[0], 0.6)
     untuned = tmp_path / "untuned.json"
-    untuned.write_text(json.dumps(results({"code": [1, 2], "home": [3]}, weights="0")))
+    of_base = results({"code": [1, 2], "home": [3]}, weights="0")
+    of_base["settings"]["model"] = BASE
+    untuned.write_text(json.dumps(of_base))
     done = publish(deployed, "adapter", better, "--retrieval", here, "--base-results", untuned)
     assert done.returncode == 0, done.stderr
     card = held(deployed, "README.md", tmp_path).decode()
     assert "8 queries over 150 documents (`notes`)" in card
     assert "| ours | 0.600 | +0.100 |" in card
-    assert "| Qwen/Qwen3-1.7B, untuned | 40 | 2.2 |" in card
+    assert f"| {BASE}, untuned | 40 | 2.2 |" in card
     # Not measured, measured with another model, worse, the same.
     done = publish(deployed, "adapter", best)
     assert (done.returncode, "refused for nDCG@10" in done.stderr) == (1, True)
@@ -245,6 +248,7 @@ def test_search_may_not_get_worse(deployed: HubForTests, tmp_path: Path) -> None
     assert (done.returncode, "refused for nDCG@10, notes" in done.stderr) == (1, True)
     same = searched(tmp_path / "same.json", identity(best)[0], 0.6)
     assert publish(deployed, "adapter", best, "--retrieval", same).returncode == 0
+    assert f"| {BASE}, untuned | 40 | 2.2 |" in held(deployed, "README.md", tmp_path).decode(), "known from main"
 
 
 def test_a_reason_opens_the_gate_and_stands_in_the_card(deployed: HubForTests, tmp_path: Path) -> None:
