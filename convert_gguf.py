@@ -40,6 +40,7 @@ import sys
 from pathlib import Path
 
 import base
+import hub
 from dataset import console
 
 ROOT = Path(__file__).resolve().parent
@@ -52,7 +53,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--base", help="a base model, to put --sft and --grpo on")
     parser.add_argument("--sft", help="an adapter of --base")
     parser.add_argument("--grpo", help="an adapter of --base with --sft merged into it")
-    parser.add_argument("--output", type=Path, help="a folder (default: gguf/ in the model's)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="a folder, which names the files unless it is called gguf (default: gguf/ in the model's)",
+    )
     parser.add_argument("--quants", default="q4_k_m,q6_k,q8_0", help="with commas (default: %(default)s)")
     parser.add_argument("--check", type=int, default=20, metavar="N", help="evaluation queries to check with")
     parser.add_argument(
@@ -70,13 +75,20 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
+def file_name(model: str, output: Path) -> str:
+    """What the files' names begin with: the folder's name, or the model's in a folder that is called just gguf."""
+    if output.name != "gguf":
+        return output.resolve().name
+    return Path(hub.split_revision(model)[0] if hub.is_name(model) else model).resolve().name
+
+
 def main() -> int:
     """Merge, convert, quantise, check."""
     args = parse_arguments()
     # Heavy imports wait until the arguments are known to be good.
     import gguf_files
 
-    name = args.output.resolve().parent.name if args.output.name == "gguf" else args.output.resolve().name
+    name = file_name([args.model or args.base, *args.adapters][-1], args.output)
     try:
         quants = gguf_files.known_quants(args.quants)
         checks = {"queries": args.check, "tolerance": args.tolerance}

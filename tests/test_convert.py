@@ -12,6 +12,7 @@ import pytest
 
 import gguf_files
 import qmd
+from convert_gguf import file_name
 from expand import load_expander
 from llama import LlamaExpander
 
@@ -52,6 +53,21 @@ def test_a_model_of_each_architecture(model: str, request: pytest.FixtureRequest
     said = (tmp_path / "small" / "Modelfile").read_text()
     assert said.startswith("FROM ./small-q8_0.gguf\n")
     assert qmd.chatml_prompt("{{ .Prompt }}") in said
+
+
+@pytest.mark.parametrize(
+    ("model", "output", "name"),
+    [
+        ("outputs/sft/", "outputs/sft/gguf", "sft"),
+        ("models/smollm2", "gguf", "smollm2"),
+        ("owner/tuned@main", "gguf", "tuned"),
+        ("outputs/sft", "my-expander", "my-expander"),
+        ("outputs/sft", ".", ROOT.name),
+    ],
+)
+def test_what_files_are_called(model: str, output: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert file_name(model, Path(output)) == name
 
 
 def test_a_file_that_loses_too_much_is_not_kept(tiny_llama: Path, tmp_path: Path) -> None:
