@@ -10,7 +10,7 @@ import base
 import hub
 import qmd
 from dataset import prepare_data
-from dataset.schema import SchemaError
+from dataset.schema import SchemaError, normalize
 from recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
@@ -22,31 +22,48 @@ GPU_SIZES = (8, 12, 16, 24, 40, 48, 80)  # GB
 CPU_PARAMETERS = 5e8  # a bigger base takes days on a CPU: refused unless training.device says cpu
 NEEDS_GPU = "needs a CUDA GPU or Apple MPS"
 CHARACTERS_A_TOKEN = 3.2  # of this data under Qwen3's tokenizer, where that can't be loaded
-# Qwen3-1.7B's architecture (its config.json), so that a dry run never waits for the network.
+# Architectures from their config.json, so that a dry run never waits for the network.
 KNOWN_CONFIGS = {
     "Qwen/Qwen3-1.7B": {
         "model_type": "qwen3", "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28,
         "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936,
         "tie_word_embeddings": True,
     },
+    "LiquidAI/LFM2-1.2B": {
+        "model_type": "lfm2", "hidden_size": 2048, "intermediate_size": 12288, "num_hidden_layers": 16,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 65536,
+        "full_attn_idxs": [2, 5, 8, 10, 12, 14], "tie_word_embeddings": True,
+    },
 }  # fmt: skip
 
 
 def prepared_rows(
-    data: Path, output: Path, limit: int | None, vec_lines: int = prepare_data.VEC_LINES
+    data: Path,
+    output: Path,
+    limit: int | None,
+    vec_lines: int = prepare_data.VEC_LINES,
+    no_think_share: float = 1,
 ) -> tuple[dict[str, list[dict[str, str]]], dict]:
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
 
     The repository's data goes to data/train/, somebody's own into the run's folder; data that comes prepared (from the
-    Hub) is checked and taken as it is. Raises SchemaError.
+    Hub) is checked and taken as it is. What is prepared is what QMD serves; `/no_think` is left out here where the
+    recipe wants that. Raises SchemaError.
     """
+    rows, info = _served_rows(data, output, vec_lines)
+    if not rows["train"]:
+        raise SchemaError(data, None, "leaves no example to train on")
+    return {split: [_asked(row, no_think_share) for row in found[:limit]] for split, found in rows.items()}, info
+
+
+def _served_rows(data: Path, output: Path, vec_lines: int) -> tuple[dict[str, list[dict[str, str]]], dict]:
     if prepare_data.is_prepared(data):
         rows, info = prepare_data.read_prepared(data)
         if info["parameters"]["vec_lines"] != vec_lines:
             raise RecipeError(
                 f"training.vec_lines is {vec_lines}; {data} was prepared with {info['parameters']['vec_lines']}"
             )
-        return _limited(rows, limit, data), {**info, "source": hub.source_of(data)}
+        return rows, {**info, "source": hub.source_of(data)}
     folder = ROOT / "data" / "train" if data.resolve() == ROOT / "data" else output / "data"
     if prepare_data.is_current(data, folder, vec_lines=vec_lines):
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
@@ -56,13 +73,15 @@ def prepared_rows(
         split: [json.loads(row) for row in (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
         for split in prepare_data.SPLITS
     }
-    return _limited(rows, limit, data), info
+    return rows, info
 
 
-def _limited(rows: dict[str, list[dict[str, str]]], limit: int | None, data: Path) -> dict[str, list[dict[str, str]]]:
-    if not rows["train"]:
-        raise SchemaError(data, None, "leaves no example to train on")
-    return {split: found[:limit] for split, found in rows.items()}
+def _asked(row: dict[str, str], no_think_share: float) -> dict[str, str]:
+    """A row with `/no_think` in its prompt or without, by a hash of its query; its system turn stays as it is."""
+    if prepare_data.hash_share(normalize(row["query"]), "no_think") < no_think_share:
+        return row
+    system = qmd.SYSTEM_PROMPT in row["prompt"]
+    return {**row, "prompt": qmd.chatml_prompt(row["query"], system=system, no_think=False)}
 
 
 def encode(row: dict[str, str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> dict[str, list[int]]:
@@ -156,10 +175,11 @@ def dry_run(recipe: Recipe, data: Path, output: Path, limit: int | None) -> int:
     """Print what `train` would do; loads no weights."""
     import yaml
 
+    asked = (recipe.training.vec_lines, recipe.training.no_think_share)
     with tempfile.TemporaryDirectory() as folder:
         if data.resolve() != ROOT / "data":
             output = Path(folder)
-        rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines)
+        rows, info = prepared_rows(data, output, limit, *asked)
     config = architecture(recipe)
     parameters, trainable = count_parameters(config, recipe)
     tokens, trained, estimated = _token_counts(recipe, rows["train"])

@@ -54,6 +54,8 @@ class Training(_Strict):
     """Tokens; a longer example is an error, since cutting one would teach to stop in mid-line."""
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
+    no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
+    """Of the examples, how many are asked with `/no_think` in the user turn, as QMD asks every model."""
     seed: int = 42
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -38,16 +38,31 @@ def _hardware(recipe: Recipe) -> base.Hardware:
         and count_parameters(architecture(recipe), recipe)[0] > CPU_PARAMETERS
     ):
         raise RecipeError(
-            f"{recipe.model.base} {NEEDS_GPU}, and there is none here: train the small model with "
-            "--config configs/sft-smollm2.yaml, or this one in the cloud with hf jobs uv run jobs/sft.py"
+            f"{recipe.model.base} {NEEDS_GPU}, and there is none here: train the small model with uv run train.py sft "
+            "--config configs/sft-smollm2.yaml, or configs/sft.yaml in the cloud with hf jobs uv run jobs/sft.py"
         )
     hardware = base.choose_hardware(device, training.dtype, training.attention, training=True)
-    if training.attention == "auto":
-        from packing import PACKED, can_pack
+    from packing import PACKED, can_pack
 
-        if can_pack(architecture(recipe)):
-            return replace(hardware, attention=PACKED)
+    if training.attention not in ("auto", PACKED):
+        return hardware
+    if can_pack(architecture(recipe)):
+        return replace(hardware, attention=PACKED)
+    if training.attention == PACKED:
+        raise RecipeError(
+            f"training.attention is {PACKED}; {recipe.model.base} has layers that would mix the examples of a row: "
+            "leave it at auto"
+        )
     return hardware
+
+
+def _batches(recipe: Recipe, hardware: base.Hardware) -> str:
+    """How the examples of a batch lie, and why, for the user to read."""
+    from packing import PACKED, can_pack
+
+    if hardware.attention == PACKED:
+        return "packed rows"
+    return "padded batches" if can_pack(architecture(recipe)) else "padded batches (not all its layers are attention)"
 
 
 def _check_reporting(names: list[str]) -> None:
@@ -219,7 +234,7 @@ def train(
     transformers.logging.set_verbosity_error()
     _check_reporting(recipe.training.report_to)
     hardware = _hardware(recipe)
-    rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines)
+    rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines, recipe.training.no_think_share)
     checkpoint = _open_run(recipe, info, output, resume, limit)
     if _finished(output):
         print(f"{output} holds this run's adapter already: nothing to train")
@@ -244,7 +259,8 @@ def _fit(
     trainer = _trainer(recipe, hardware, splits, tokenizer, output)
     main = trainer.is_world_process_zero()
     if main:
-        print(f"{recipe.model.base} on {hardware}; {len(splits['train'])} examples, {len(splits['val'])} held out")
+        print(f"{recipe.model.base} on {hardware}, {_batches(recipe, hardware)}")
+        print(f"{len(splits['train'])} examples, {len(splits['val'])} held out")
         print(f"continuing from {checkpoint}" if checkpoint else f"writing to {output}", flush=True)
     stop = CleanStop(minutes)
     metrics = output / "metrics.jsonl"

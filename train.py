@@ -53,11 +53,9 @@ from recipe import RecipeError, load_recipe
 ROOT = Path(__file__).resolve().parent
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["sft"], help="supervised fine-tuning")
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "sft.yaml", help="the recipe")
+def parse_arguments(parser: argparse.ArgumentParser, config: Path) -> argparse.Namespace:
+    """Read the command line of a command that trains `config` unless it is told another recipe."""
+    parser.add_argument("--config", type=Path, default=config, help="the recipe")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the recipe"
     )
@@ -79,9 +77,8 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    """Train, or say what would be trained."""
-    args = parse_arguments()
+def run(command: str, args: argparse.Namespace) -> int:
+    """Train and evaluate, or say what would be trained. `command` is what errors begin with."""
     output = args.output or ROOT / "outputs" / args.config.stem
     try:
         recipe = load_recipe(args.config, args.set)
@@ -98,11 +95,18 @@ def main() -> int:
             sft.evaluate(recipe, output)
         return code
     except (RecipeError, SchemaError, hub.HubError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return 2
     except base.LoadError as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return 1
+
+
+def main() -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["sft"], help="supervised fine-tuning")
+    return run("train.py", parse_arguments(parser, ROOT / "configs" / "sft.yaml"))
 
 
 if __name__ == "__main__":

@@ -3085,9 +3085,12 @@ SYSTEM_PROMPT = (
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 
 
-def user_prompt(query: str) -> str:
-    """The user turn, exactly (llm.js, LlamaCpp.expandQuery). A caller's intent is never part of it."""
-    return f"/no_think Expand this search query: {query}"
+def user_prompt(query: str, *, no_think: bool = True) -> str:
+    """The user turn, exactly (llm.js, LlamaCpp.expandQuery). A caller's intent is never part of it.
+
+    QMD puts Qwen3's switch `/no_think` in front whatever the model; without it is never served, only trained on.
+    """
+    return f"{'/no_think ' if no_think else ''}Expand this search query: {query}"
 
 
 _MODE = re.compile(r"\s*/only:(lex|vec|hyde)\s*$")
@@ -3102,7 +3105,7 @@ def split_mode(query: str) -> tuple[str, str | None]:
     return (query[: mode.start()], mode.group(1)) if mode else (query, None)
 
 
-_ASKED = re.compile(f"/no_think Expand this search query: (.*?)(?:{re.escape(TURN_END)}|\\Z)", re.DOTALL)
+_ASKED = re.compile(f"{user_prompt('', no_think=False)}(.*?)(?:{re.escape(TURN_END)}|\\Z)", re.DOTALL)
 
 
 def query_of(prompt: str) -> str | None:
@@ -3111,22 +3114,24 @@ def query_of(prompt: str) -> str | None:
     return asked.group(1) if asked else None
 
 
-def messages(query: str, *, system: bool = True) -> list[dict[str, str]]:
+def messages(query: str, *, system: bool = True, no_think: bool = True) -> list[dict[str, str]]:
     """The chat that asks for an expansion of `query`.
 
-    With `system`, the prompt that QMD serves; without it, the plain one of Ollama and llama.cpp.
+    With `system`, the prompt that QMD serves; without it, the plain one of Ollama and llama.cpp. `no_think`: see
+    `user_prompt`.
     """
     served_turn = [{"role": "system", "content": SYSTEM_PROMPT}] if system else []
-    return [*served_turn, {"role": "user", "content": user_prompt(query)}]
+    return [*served_turn, {"role": "user", "content": user_prompt(query, no_think=no_think)}]
 
 
-def chatml_prompt(query: str, *, system: bool = True) -> str:
+def chatml_prompt(query: str, *, system: bool = True, no_think: bool = True) -> str:
     """`messages` as ChatML text, up to and with the opened assistant turn.
 
     Qwen3, SmolLM2 and LFM2 all speak it. No `<think>` block is opened: node-llama-cpp's QwenChatWrapper opens
     none either. Tokenise this text without adding special tokens, and see `bos_first`.
     """
-    turns = [f"{TURN_START}{m['role']}\n{m['content']}{TURN_END}\n" for m in messages(query, system=system)]
+    chat = messages(query, system=system, no_think=no_think)
+    turns = [f"{TURN_START}{m['role']}\n{m['content']}{TURN_END}\n" for m in chat]
     return "".join(turns) + f"{TURN_START}assistant\n"
 
 

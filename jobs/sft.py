@@ -5409,7 +5409,7 @@ import base
 import hub
 import qmd
 from dataset import prepare_data
-from dataset.schema import SchemaError
+from dataset.schema import SchemaError, normalize
 from recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
@@ -5421,31 +5421,48 @@ GPU_SIZES = (8, 12, 16, 24, 40, 48, 80)  # GB
 CPU_PARAMETERS = 5e8  # a bigger base takes days on a CPU: refused unless training.device says cpu
 NEEDS_GPU = "needs a CUDA GPU or Apple MPS"
 CHARACTERS_A_TOKEN = 3.2  # of this data under Qwen3's tokenizer, where that can't be loaded
-# Qwen3-1.7B's architecture (its config.json), so that a dry run never waits for the network.
+# Architectures from their config.json, so that a dry run never waits for the network.
 KNOWN_CONFIGS = {
     "Qwen/Qwen3-1.7B": {
         "model_type": "qwen3", "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28,
         "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936,
         "tie_word_embeddings": True,
     },
+    "LiquidAI/LFM2-1.2B": {
+        "model_type": "lfm2", "hidden_size": 2048, "intermediate_size": 12288, "num_hidden_layers": 16,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 65536,
+        "full_attn_idxs": [2, 5, 8, 10, 12, 14], "tie_word_embeddings": True,
+    },
 }  # fmt: skip
 
 
 def prepared_rows(
-    data: Path, output: Path, limit: int | None, vec_lines: int = prepare_data.VEC_LINES
+    data: Path,
+    output: Path,
+    limit: int | None,
+    vec_lines: int = prepare_data.VEC_LINES,
+    no_think_share: float = 1,
 ) -> tuple[dict[str, list[dict[str, str]]], dict]:
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
 
     The repository's data goes to data/train/, somebody's own into the run's folder; data that comes prepared (from the
-    Hub) is checked and taken as it is. Raises SchemaError.
+    Hub) is checked and taken as it is. What is prepared is what QMD serves; `/no_think` is left out here where the
+    recipe wants that. Raises SchemaError.
     """
+    rows, info = _served_rows(data, output, vec_lines)
+    if not rows["train"]:
+        raise SchemaError(data, None, "leaves no example to train on")
+    return {split: [_asked(row, no_think_share) for row in found[:limit]] for split, found in rows.items()}, info
+
+
+def _served_rows(data: Path, output: Path, vec_lines: int) -> tuple[dict[str, list[dict[str, str]]], dict]:
     if prepare_data.is_prepared(data):
         rows, info = prepare_data.read_prepared(data)
         if info["parameters"]["vec_lines"] != vec_lines:
             raise RecipeError(
                 f"training.vec_lines is {vec_lines}; {data} was prepared with {info['parameters']['vec_lines']}"
             )
-        return _limited(rows, limit, data), {**info, "source": hub.source_of(data)}
+        return rows, {**info, "source": hub.source_of(data)}
     folder = ROOT / "data" / "train" if data.resolve() == ROOT / "data" else output / "data"
     if prepare_data.is_current(data, folder, vec_lines=vec_lines):
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
@@ -5455,13 +5472,15 @@ def prepared_rows(
         split: [json.loads(row) for row in (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
         for split in prepare_data.SPLITS
     }
-    return _limited(rows, limit, data), info
+    return rows, info
 
 
-def _limited(rows: dict[str, list[dict[str, str]]], limit: int | None, data: Path) -> dict[str, list[dict[str, str]]]:
-    if not rows["train"]:
-        raise SchemaError(data, None, "leaves no example to train on")
-    return {split: found[:limit] for split, found in rows.items()}
+def _asked(row: dict[str, str], no_think_share: float) -> dict[str, str]:
+    """A row with `/no_think` in its prompt or without, by a hash of its query; its system turn stays as it is."""
+    if prepare_data.hash_share(normalize(row["query"]), "no_think") < no_think_share:
+        return row
+    system = qmd.SYSTEM_PROMPT in row["prompt"]
+    return {**row, "prompt": qmd.chatml_prompt(row["query"], system=system, no_think=False)}
 
 
 def encode(row: dict[str, str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> dict[str, list[int]]:
@@ -5555,10 +5574,11 @@ def dry_run(recipe: Recipe, data: Path, output: Path, limit: int | None) -> int:
     """Print what `train` would do; loads no weights."""
     import yaml
 
+    asked = (recipe.training.vec_lines, recipe.training.no_think_share)
     with tempfile.TemporaryDirectory() as folder:
         if data.resolve() != ROOT / "data":
             output = Path(folder)
-        rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines)
+        rows, info = prepared_rows(data, output, limit, *asked)
     config = architecture(recipe)
     parameters, trainable = count_parameters(config, recipe)
     tokens, trained, estimated = _token_counts(recipe, rows["train"])
@@ -5875,9 +5895,12 @@ SYSTEM_PROMPT = (
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 
 
-def user_prompt(query: str) -> str:
-    """The user turn, exactly (llm.js, LlamaCpp.expandQuery). A caller's intent is never part of it."""
-    return f"/no_think Expand this search query: {query}"
+def user_prompt(query: str, *, no_think: bool = True) -> str:
+    """The user turn, exactly (llm.js, LlamaCpp.expandQuery). A caller's intent is never part of it.
+
+    QMD puts Qwen3's switch `/no_think` in front whatever the model; without it is never served, only trained on.
+    """
+    return f"{'/no_think ' if no_think else ''}Expand this search query: {query}"
 
 
 _MODE = re.compile(r"\s*/only:(lex|vec|hyde)\s*$")
@@ -5892,7 +5915,7 @@ def split_mode(query: str) -> tuple[str, str | None]:
     return (query[: mode.start()], mode.group(1)) if mode else (query, None)
 
 
-_ASKED = re.compile(f"/no_think Expand this search query: (.*?)(?:{re.escape(TURN_END)}|\\Z)", re.DOTALL)
+_ASKED = re.compile(f"{user_prompt('', no_think=False)}(.*?)(?:{re.escape(TURN_END)}|\\Z)", re.DOTALL)
 
 
 def query_of(prompt: str) -> str | None:
@@ -5901,22 +5924,24 @@ def query_of(prompt: str) -> str | None:
     return asked.group(1) if asked else None
 
 
-def messages(query: str, *, system: bool = True) -> list[dict[str, str]]:
+def messages(query: str, *, system: bool = True, no_think: bool = True) -> list[dict[str, str]]:
     """The chat that asks for an expansion of `query`.
 
-    With `system`, the prompt that QMD serves; without it, the plain one of Ollama and llama.cpp.
+    With `system`, the prompt that QMD serves; without it, the plain one of Ollama and llama.cpp. `no_think`: see
+    `user_prompt`.
     """
     served_turn = [{"role": "system", "content": SYSTEM_PROMPT}] if system else []
-    return [*served_turn, {"role": "user", "content": user_prompt(query)}]
+    return [*served_turn, {"role": "user", "content": user_prompt(query, no_think=no_think)}]
 
 
-def chatml_prompt(query: str, *, system: bool = True) -> str:
+def chatml_prompt(query: str, *, system: bool = True, no_think: bool = True) -> str:
     """`messages` as ChatML text, up to and with the opened assistant turn.
 
     Qwen3, SmolLM2 and LFM2 all speak it. No `<think>` block is opened: node-llama-cpp's QwenChatWrapper opens
     none either. Tokenise this text without adding special tokens, and see `bos_first`.
     """
-    turns = [f"{TURN_START}{m['role']}\n{m['content']}{TURN_END}\n" for m in messages(query, system=system)]
+    chat = messages(query, system=system, no_think=no_think)
+    turns = [f"{TURN_START}{m['role']}\n{m['content']}{TURN_END}\n" for m in chat]
     return "".join(turns) + f"{TURN_START}assistant\n"
 
 
@@ -6701,6 +6726,8 @@ class Training(_Strict):
     """Tokens; a longer example is an error, since cutting one would teach to stop in mid-line."""
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
+    no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
+    """Of the examples, how many are asked with `/no_think` in the user turn, as QMD asks every model."""
     seed: int = 42
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -7908,16 +7935,31 @@ def _hardware(recipe: Recipe) -> base.Hardware:
         and count_parameters(architecture(recipe), recipe)[0] > CPU_PARAMETERS
     ):
         raise RecipeError(
-            f"{recipe.model.base} {NEEDS_GPU}, and there is none here: train the small model with "
-            "--config configs/sft-smollm2.yaml, or this one in the cloud with hf jobs uv run jobs/sft.py"
+            f"{recipe.model.base} {NEEDS_GPU}, and there is none here: train the small model with uv run train.py sft "
+            "--config configs/sft-smollm2.yaml, or configs/sft.yaml in the cloud with hf jobs uv run jobs/sft.py"
         )
     hardware = base.choose_hardware(device, training.dtype, training.attention, training=True)
-    if training.attention == "auto":
-        from packing import PACKED, can_pack
+    from packing import PACKED, can_pack
 
-        if can_pack(architecture(recipe)):
-            return replace(hardware, attention=PACKED)
+    if training.attention not in ("auto", PACKED):
+        return hardware
+    if can_pack(architecture(recipe)):
+        return replace(hardware, attention=PACKED)
+    if training.attention == PACKED:
+        raise RecipeError(
+            f"training.attention is {PACKED}; {recipe.model.base} has layers that would mix the examples of a row: "
+            "leave it at auto"
+        )
     return hardware
+
+
+def _batches(recipe: Recipe, hardware: base.Hardware) -> str:
+    """How the examples of a batch lie, and why, for the user to read."""
+    from packing import PACKED, can_pack
+
+    if hardware.attention == PACKED:
+        return "packed rows"
+    return "padded batches" if can_pack(architecture(recipe)) else "padded batches (not all its layers are attention)"
 
 
 def _check_reporting(names: list[str]) -> None:
@@ -8089,7 +8131,7 @@ def train(
     transformers.logging.set_verbosity_error()
     _check_reporting(recipe.training.report_to)
     hardware = _hardware(recipe)
-    rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines)
+    rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines, recipe.training.no_think_share)
     checkpoint = _open_run(recipe, info, output, resume, limit)
     if _finished(output):
         print(f"{output} holds this run's adapter already: nothing to train")
@@ -8114,7 +8156,8 @@ def _fit(
     trainer = _trainer(recipe, hardware, splits, tokenizer, output)
     main = trainer.is_world_process_zero()
     if main:
-        print(f"{recipe.model.base} on {hardware}; {len(splits['train'])} examples, {len(splits['val'])} held out")
+        print(f"{recipe.model.base} on {hardware}, {_batches(recipe, hardware)}")
+        print(f"{len(splits['train'])} examples, {len(splits['val'])} held out")
         print(f"continuing from {checkpoint}" if checkpoint else f"writing to {output}", flush=True)
     stop = CleanStop(minutes)
     metrics = output / "metrics.jsonl"

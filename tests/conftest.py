@@ -1,5 +1,6 @@
 """What the tests share: the real tokenizers, and the real QMD's source."""
 
+import copy
 import json
 import os
 import shutil
@@ -140,8 +141,15 @@ def tiny_llama(smollm2_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def tiny_lfm2(qwen3_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random LFM2, whose own tokenizer is in no package, with Qwen3's."""
-    return tiny_model(tmp_path_factory.mktemp("tiny-lfm2"), "lfm2", qwen3_tokenizer)
+    """A tiny random LFM2. Its own tokenizer is in no package: it has Qwen3's, with the BOS token of LFM2's template."""
+    tokenizer = copy.deepcopy(qwen3_tokenizer)
+    tokenizer.add_special_tokens({"bos_token": "<|startoftext|>"})
+    tokenizer.chat_template = (
+        "{{ bos_token }}"
+        "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return tiny_model(tmp_path_factory.mktemp("tiny-lfm2"), "lfm2", tokenizer)
 
 
 @pytest.fixture(scope="session")

@@ -81,8 +81,9 @@ def test_no_more_than_top_k_tokens_are_drawn() -> None:
     assert (found > 0).sum() == round(qmd.SAMPLING.top_k * qmd.SAMPLING.top_p)
 
 
-def test_an_answer_hangs_on_query_and_seed_alone(tiny_llama: Path) -> None:
-    expander = load_expander(tiny_llama)
+@pytest.mark.parametrize("model", ["tiny_llama", "tiny_lfm2"])
+def test_an_answer_hangs_on_query_and_seed_alone(model: str, request: pytest.FixtureRequest) -> None:
+    expander = load_expander(request.getfixturevalue(model))
 
     def said(queries: list[str], seed: int = 0, decoding: str = "qmd") -> dict[str, str]:
         found = expander.generate(queries, decoding=decoding, seed=seed, max_tokens=12)

@@ -78,11 +78,11 @@ def test_ordinary_text_has_no_chat_token() -> None:
         assert not qmd.CHAT_TOKEN.search(text), text
 
 
-@given(st.text(), st.booleans())
-def test_query_comes_back_out_of_its_prompt(query: str, system: bool) -> None:
+@given(st.text(), st.booleans(), st.booleans())
+def test_query_comes_back_out_of_its_prompt(query: str, system: bool, no_think: bool) -> None:
     if qmd.TURN_END not in query:
-        assert qmd.query_of(qmd.chatml_prompt(query, system=system)) == query
-        assert qmd.query_of(qmd.user_prompt(query)) == query
+        assert qmd.query_of(qmd.chatml_prompt(query, system=system, no_think=no_think)) == query
+        assert qmd.query_of(qmd.user_prompt(query, no_think=no_think)) == query
 
 
 def test_other_prompts_ask_no_query() -> None:

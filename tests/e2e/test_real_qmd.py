@@ -69,11 +69,12 @@ def test_the_prompt_is_ours_to_the_token(expansions: list[Expansion], smollm2_q8
         assert session["tokens"][len(prompt) :][:20] == session["answer"][:20]
 
 
-def test_qwen3_is_asked_our_prompt_too(
-    qmd_install: Install, model_environment: dict[str, str], tiny_qwen3: Path, tmp_path: Path
+@pytest.mark.parametrize("base", ["tiny_qwen3", "tiny_lfm2"])
+def test_other_models_are_asked_our_prompt_too(
+    base: str, qmd_install: Install, model_environment: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    command = ["convert_gguf.py", tiny_qwen3, "--quants", "q8_0", "--check", "1", "--output", tmp_path / "tiny"]
-    run([sys.executable, *command], cwd=ROOT)
+    command = [sys.executable, "convert_gguf.py", request.getfixturevalue(base), "--quants", "q8_0", "--check", "1"]
+    run([*command, "--output", tmp_path / "tiny"], cwd=ROOT)
     model = tmp_path / "tiny" / "tiny-q8_0.gguf"
     environment = {**model_environment, "QMD_GENERATE_MODEL": str(model), "QMD_E2E_TOKENS": "3"}
     (found,) = expanded(["auth config"], qmd_install, environment, tmp_path)
