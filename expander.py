@@ -148,7 +148,7 @@ class TransformersExpander(Expander):
             begun = time.monotonic()
             seeds = [seed_of(queries[index], seed) for index in batch] if decoding == "qmd" else None
             limit = max_tokens or qmd.SAMPLING.max_tokens
-            answers = self._generate([prompts[i] for i in batch], seeds, limit, temperature)
+            answers = self.answers([prompts[i] for i in batch], seeds, limit, temperature)
             seconds = (time.monotonic() - begun) / len(batch)
             for index, answer in zip(batch, answers, strict=True):
                 finished = self.end in answer
@@ -156,10 +156,10 @@ class TransformersExpander(Expander):
                 text = self.tokenizer.decode(said, skip_special_tokens=True)
                 yield index, Generation(text, len(said) + finished, seconds, finished)
 
-    def _generate(
+    def answers(
         self, prompts: list[list[int]], seeds: list[int] | None, max_tokens: int, temperature: float
     ) -> list[list[int]]:
-        """Answers up to and with the end of turn.
+        """Tokens of the answers up to and with the end of turn, all side by side; without seeds the likeliest ones.
 
         A finished one leaves the batch, where `generate` would carry it to the end of the longest.
         """

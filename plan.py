@@ -11,7 +11,7 @@ import hub
 import qmd
 from dataset import prepare_data
 from dataset.schema import SchemaError, normalize
-from recipe import Recipe, RecipeError
+from recipe import Adapted, Recipe, RecipeError
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -104,7 +104,7 @@ def encode(row: dict[str, str], tokenizer: "PreTrainedTokenizerBase", max_length
 # --- A dry run -----------------------------------------------------------------------------------------
 
 
-def architecture(recipe: Recipe) -> "PretrainedConfig":
+def architecture(recipe: Adapted) -> "PretrainedConfig":
     """The base model's configuration; a known one needs no network. Raises LoadError."""
     from transformers import AutoConfig
 
@@ -143,7 +143,7 @@ def memory_estimate(config: "PretrainedConfig", parameters: int, trainable: int,
     return (2 * parameters + 16 * trainable + activations + scores) / 1e9 + 1
 
 
-def lora_config(recipe: Recipe) -> "LoraConfig":
+def lora_config(recipe: Adapted) -> "LoraConfig":
     """PEFT's configuration of the adapter."""
     from peft import LoraConfig
 
@@ -153,7 +153,7 @@ def lora_config(recipe: Recipe) -> "LoraConfig":
     )
 
 
-def count_parameters(config: "PretrainedConfig", recipe: Recipe) -> tuple[int, int]:
+def count_parameters(config: "PretrainedConfig", recipe: Adapted) -> tuple[int, int]:
     """All parameters and the trainable ones, from the architecture alone."""
     import torch
     from peft import get_peft_model
@@ -163,6 +163,16 @@ def count_parameters(config: "PretrainedConfig", recipe: Recipe) -> tuple[int, i
     with torch.device("meta"):
         adapted = get_peft_model(model, lora_config(recipe))
     return total, sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+def choose_device(recipe: Adapted, instead: str) -> str:
+    """The device to train on. Raises RecipeError for a big model on a CPU that nobody asked for; `instead` advises."""
+    if recipe.training.device != "auto":
+        return recipe.training.device
+    device = base.available_device()
+    if device == "cpu" and count_parameters(architecture(recipe), recipe)[0] > CPU_PARAMETERS:
+        raise RecipeError(f"{recipe.model.base} {NEEDS_GPU}, and there is none here: {instead}")
+    return device
 
 
 def steps_of(recipe: Recipe, examples: int, processes: int = 1) -> int:

@@ -6,7 +6,7 @@ Leaf module: pydantic and PyYAML only, so that a wrong value is refused before a
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,11 +15,13 @@ class RecipeError(ValueError):
     """A recipe that can't be read; says file, key, what is wrong and what is allowed."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a recipe: unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Model(_Strict):
+class Model(Strict):
     """The base model."""
 
     base: Annotated[str, Field(min_length=1)]
@@ -28,7 +30,7 @@ class Model(_Strict):
     """Branch, tag or commit of a hub id."""
 
 
-class Lora(_Strict):
+class Lora(Strict):
     """The adapter (PEFT's LoraConfig)."""
 
     r: Annotated[int, Field(ge=1, le=1024)] = 16
@@ -39,34 +41,40 @@ class Lora(_Strict):
     """The dtype of the finished adapter's file; trained in float32 all the same."""
 
 
-class Training(_Strict):
-    """How long, how fast, on what."""
+class Fitting(Strict):
+    """How fast, and on what hardware: what every kind of training says."""
+
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    seed: int = 42
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    save_interval_minutes: Annotated[float, Field(gt=0)] = 10
+    report_to: list[str] = []
+
+
+class Training(Fitting):
+    """Supervised fine-tuning: how long, and on what."""
 
     epochs: Annotated[float, Field(gt=0)] = 3
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Examples a device and forward pass."""
     gradient_accumulation: Annotated[int, Field(ge=1)] = 1
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
-    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_length: Annotated[int, Field(ge=64)] = 512
     """Tokens; a longer example is an error, since cutting one would teach to stop in mid-line."""
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
     no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
     """Of the examples, how many are asked with `/no_think` in the user turn, as QMD asks every model."""
-    seed: int = 42
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     attention: Literal["auto", "packed", "eager", "sdpa", "flash_attention_2"] = "auto"
     """`packed` shares common prompts and pads nothing (packing.py); the others train on padded batches."""
-    gradient_checkpointing: bool | Literal["auto"] = "auto"
-    save_interval_minutes: Annotated[float, Field(gt=0)] = 10
-    report_to: list[str] = []
 
 
-class Evaluation(_Strict):
+class Evaluation(Strict):
     """What the trained model is asked at the end (evaluation.py)."""
 
     decoding: Literal["qmd", "greedy"] = "qmd"
@@ -76,17 +84,26 @@ class Evaluation(_Strict):
     """How many of evals/queries.txt; all of them without it, 0 for no evaluation."""
 
 
-class Recipe(_Strict):
-    """One `configs/*.yaml`."""
+class Adapted(Strict):
+    """What every recipe says that trains an adapter."""
 
     model: Model
     lora: Lora
-    training: Training
-    evaluation: Evaluation = Evaluation()
+    training: Fitting
 
     def digest(self) -> str:
         """A hash of every value: an unfinished run is continued only under the same one."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Recipe(Adapted):
+    """One `configs/*.yaml`."""
+
+    training: Training
+    evaluation: Evaluation = Evaluation()
+
+
+Kind = TypeVar("Kind", bound=Adapted)
 
 
 def _override(values: dict[str, Any], assignment: str) -> None:
@@ -107,7 +124,7 @@ def _override(values: dict[str, Any], assignment: str) -> None:
         values[last] = yaml.safe_load(text)
 
 
-def load_recipe(path: Path, overrides: list[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: list[str] = (), kind: type[Kind] = Recipe) -> Kind:
     """Read a recipe and apply `key=value` overrides. Raises RecipeError, one line, for anything wrong in either."""
     import yaml
 
@@ -122,16 +139,16 @@ def load_recipe(path: Path, overrides: list[str] = ()) -> Recipe:
     for assignment in overrides:
         _override(values, assignment)
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as invalid:
-        raise RecipeError(f"{path}: {_explain(invalid)}") from None
+        raise RecipeError(f"{path}: {_explain(invalid, kind)}") from None
 
 
-def _explain(invalid: ValidationError) -> str:
+def _explain(invalid: ValidationError, kind: type[BaseModel]) -> str:
     error = invalid.errors()[0]
     key = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        owner: type[BaseModel] = Recipe
+        owner = kind
         for part in error["loc"][:-1]:
             owner = owner.model_fields[part].annotation
         return f"unknown key {key}; allowed are {', '.join(owner.model_fields)}"

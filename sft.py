@@ -7,18 +7,18 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import base
 from dataset.files import write_whole
-from plan import CPU_PARAMETERS, NEEDS_GPU, architecture, count_parameters, encode, lora_config, prepared_rows
-from recipe import Recipe, RecipeError
+from plan import architecture, choose_device, encode, lora_config, prepared_rows
+from recipe import Adapted, Fitting, Recipe, RecipeError
 
 ROOT = Path(__file__).resolve().parent
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, Trainer
     from trl import SFTTrainer
 
 
@@ -31,16 +31,11 @@ def encoded(rows: list[dict[str, str]], tokenizer: "PreTrainedTokenizerBase", ma
 
 def _hardware(recipe: Recipe) -> base.Hardware:
     training = recipe.training
-    device = base.available_device() if training.device == "auto" else training.device
-    if (
-        device == "cpu"
-        and training.device == "auto"
-        and count_parameters(architecture(recipe), recipe)[0] > CPU_PARAMETERS
-    ):
-        raise RecipeError(
-            f"{recipe.model.base} {NEEDS_GPU}, and there is none here: train the small model with uv run train.py sft "
-            "--config configs/sft-smollm2.yaml, or configs/sft.yaml in the cloud with hf jobs uv run jobs/sft.py"
-        )
+    device = choose_device(
+        recipe,
+        "train the small model with uv run train.py sft --config configs/sft-smollm2.yaml, or configs/sft.yaml in the "
+        "cloud with hf jobs uv run jobs/sft.py",
+    )
     hardware = base.choose_hardware(device, training.dtype, training.attention, training=True)
     from packing import PACKED, can_pack
 
@@ -65,7 +60,7 @@ def _batches(recipe: Recipe, hardware: base.Hardware) -> str:
     return "padded batches" if can_pack(architecture(recipe)) else "padded batches (not all its layers are attention)"
 
 
-def _check_reporting(names: list[str]) -> None:
+def check_reporting(names: list[str]) -> None:
     """Raise RecipeError, before anything is loaded, for a tracker that is unknown or not installed."""
     from transformers.integrations import get_reporting_integration_callbacks
 
@@ -79,6 +74,31 @@ def _check_reporting(names: list[str]) -> None:
             raise RecipeError(
                 f"training.report_to: {name}: {str(error).splitlines()[0]} (uv run --with {name} train.py ...)"
             ) from None
+
+
+def arguments_of(training: Fitting, hardware: base.Hardware, output: Path) -> dict[str, Any]:
+    """What every trainer of this project is told: transformers' TrainingArguments."""
+    checkpointing = training.gradient_checkpointing
+    return {
+        "output_dir": str(output),
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.scheduler,
+        "warmup_steps": training.warmup_share,
+        "weight_decay": training.weight_decay,
+        "seed": training.seed,
+        "use_cpu": hardware.device == "cpu",
+        "bf16": hardware.dtype == "bfloat16",
+        "fp16": hardware.dtype == "float16",
+        # Recomputing activations trades time for memory: worth it for a big model on a GPU, not for a small one on CPU.
+        "gradient_checkpointing": hardware.device != "cpu" if checkpointing == "auto" else checkpointing,
+        "save_strategy": "no",  # the clock saves, see callbacks.py
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": training.report_to or "none",
+        "ddp_find_unused_parameters": False,
+        "disable_tqdm": True,
+        "log_level": "error",
+    }
 
 
 def _trainer(
@@ -95,32 +115,14 @@ def _trainer(
 
     training = recipe.training
     packed = hardware.attention == PACKED
-    checkpointing = training.gradient_checkpointing
     arguments = SFTConfig(
-        output_dir=str(output),
+        **arguments_of(training, hardware, output),
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.scheduler,
-        warmup_steps=training.warmup_share,
-        weight_decay=training.weight_decay,
         max_length=None,
-        seed=training.seed,
-        use_cpu=hardware.device == "cpu",
-        bf16=hardware.dtype == "bfloat16",
-        fp16=hardware.dtype == "float16",
-        # Recomputing activations trades time for memory: worth it for a big model on a GPU, not for a small one on CPU.
-        gradient_checkpointing=hardware.device != "cpu" if checkpointing == "auto" else checkpointing,
         train_sampling_strategy="random" if packed else "group_by_length",
-        save_strategy="no",  # the clock saves, see callbacks.py
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to=training.report_to or "none",
-        ddp_find_unused_parameters=False,
-        disable_tqdm=True,
-        log_level="error",
     )
     model = base.load_model(recipe.model.base, recipe.model.revision, hardware)
     trainer = (PackedTrainer if packed else PaddedTrainer)(
@@ -136,11 +138,12 @@ def _trainer(
     return trainer
 
 
-def _finished(output: Path) -> bool:
+def finished(output: Path) -> bool:
+    """Whether a run's folder holds its adapter."""
     return (output / base.ADAPTER).exists()
 
 
-def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int | None) -> Path | None:
+def open_run(recipe: Adapted, info: dict, output: Path, resume: bool = False, limit: int | None = None) -> Path | None:
     """The checkpoint to continue from, if this run was begun before.
 
     Raises RecipeError if it was another one, LoadError if nothing readable says which.
@@ -150,10 +153,10 @@ def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int
     output.mkdir(parents=True, exist_ok=True)
     identity = {"recipe": recipe.digest(), "data": info["data_hash"], "limit": limit}
     checkpoint = usable_checkpoint(output)
-    begun = checkpoint or _finished(output)
+    begun = checkpoint or finished(output)
     before = base.read_run(output) if begun else None
     if before and before.get("identity") != identity:
-        state = "a finished" if _finished(output) else "an unfinished"
+        state = "a finished" if finished(output) else "an unfinished"
         raise RecipeError(
             f"{output} holds {state} run of another recipe or other data: remove the folder, name another one with "
             "--output, or run the command that it was begun with"
@@ -166,7 +169,7 @@ def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int
     return checkpoint
 
 
-def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
+def save(trainer: "Trainer", recipe: Adapted, output: Path) -> None:
     """Write the finished adapter into the run's folder and remove what resuming needed."""
     building = Path(tempfile.mkdtemp(dir=output, prefix=".adapter-"))
     trainer.model.save_pretrained(building)
@@ -232,11 +235,11 @@ def train(
     import transformers
 
     transformers.logging.set_verbosity_error()
-    _check_reporting(recipe.training.report_to)
+    check_reporting(recipe.training.report_to)
     hardware = _hardware(recipe)
     rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines, recipe.training.no_think_share)
-    checkpoint = _open_run(recipe, info, output, resume, limit)
-    if _finished(output):
+    checkpoint = open_run(recipe, info, output, resume, limit)
+    if finished(output):
         print(f"{output} holds this run's adapter already: nothing to train")
         return 0
     return 0 if _fit(recipe, hardware, rows, output, checkpoint, minutes, when_saved) else 1
@@ -277,7 +280,7 @@ def _fit(
     if len(splits["val"]):
         trainer.evaluate()
     if main:
-        _save(trainer, recipe, output)
+        save(trainer, recipe, output)
         plot_loss(read_metrics(metrics), output / "loss.png")
         print(f"the adapter is in {output}", flush=True)
     return True

