@@ -1093,7 +1093,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 ADAPTER = (base.ADAPTER, "adapter_config.json", *TOKENIZER)
 FILES: dict[hub.Kind, tuple[str, ...]] = {  # and what the run says of itself
     "adapter": ADAPTER,
-    "grpo": ADAPTER,
+    "grpo": (*ADAPTER, f"{base.SFT}/*"),  # with the adapter below it
     "merged": ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER),
     "gguf": ("Modelfile", "report.json"),  # and the files that the report names
 }
@@ -1129,7 +1129,8 @@ def read_candidate(
     The results, of search too, have to be of these very weights: their hash is in them. Those of the base, by default
     in the folder if there are any, have to be of the same queries.
     """
-    files = {path.name: path for name in (*FILES[kind], *base.RUN_FILES) for path in sorted(folder.glob(name))}
+    held = [path for name in (*FILES[kind], *base.RUN_FILES) for path in sorted(folder.glob(name))]
+    files = {path.relative_to(folder).as_posix(): path for path in held}
     models = _gguf_files(folder) if kind == "gguf" else {}
     if not models and not any(name.endswith(".safetensors") for name in files):
         raise PublishError(f"{folder}: holds no {kind} model")

@@ -52,11 +52,9 @@ def test_header_pins_what_the_script_imports(script: Path) -> None:
     for requirement in said["dependencies"]:
         name = re.match(r"[\w-]+", requirement).group().lower().replace("-", "_")
         declared |= IMPORT_NAMES.get(name, {name})
-    # Python puts a root script's own folder on the path: modules, and packages such as dataset/.
-    siblings = [*ROOT.glob("*.py"), *(path.parent for path in ROOT.glob("*/__init__.py"))]
-    # A job in jobs/ carries them inside.
-    local = {path.stem for path in siblings} if script.parent in (Path(), Path("jobs")) else set()
-    local |= {path.stem for path in (ROOT / script).parent.glob("*.py")}
+    # Python puts a script's own folder on the path: modules, and packages such as dataset/. A job carries them inside.
+    folder = ROOT if script.parent == Path("jobs") else (ROOT / script).parent
+    local = {path.stem for path in (*folder.glob("*.py"), *(path.parent for path in folder.glob("*/__init__.py")))}
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse((ROOT / script).read_text("utf-8")))

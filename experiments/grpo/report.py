@@ -31,7 +31,7 @@ SMOOTHED = 10  # steps of the running mean in the picture
 def _means(found: Measurement, weights: Rewards) -> dict[str, float]:
     values = {**asdict(found), "reward": found.rewards(weights)}
     del values["step"]
-    return {key: round(value if isinstance(value, float) else mean(value), 4) for key, value in values.items()}
+    return {key: round(mean(value) if isinstance(value, (list, tuple)) else value, 4) for key, value in values.items()}
 
 
 def verdict(differences: dict[str, Sequence[float]], step: int) -> str:

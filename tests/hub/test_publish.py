@@ -73,6 +73,23 @@ def deployed(hub: HubForTests, tmp_path: Path) -> Iterator[HubForTests]:
     yield hub
 
 
+def test_a_reinforced_adapter_takes_the_one_below_it_along(hub: HubForTests, tmp_path: Path) -> None:
+    folder, below = adapter(tmp_path / "grpo", GOOD), adapter(tmp_path / "sft", WORSE)
+    (folder / "sft").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (below / name).rename(folder / "sft" / name)
+    done = publish(hub, "grpo", folder)
+    assert "is of other weights" in done.stderr, "of the adapter alone, which is half of the model"
+    measured = results(GOOD, weights=identity(folder)[0])
+    (folder / "eval_results.json").write_text(json.dumps(measured))
+    assert publish(hub, "grpo", folder).returncode == 0
+    name = REPOSITORIES["grpo"]
+    assert {"adapter_model.safetensors", "sft/adapter_model.safetensors"} <= files(hub, name)
+    before = files(hub, name), commits(hub, name)
+    assert "holds this model already" in publish(hub, "grpo", folder).stdout
+    assert (files(hub, name), commits(hub, name)) == before
+
+
 def test_the_first_push_makes_the_repository(deployed: HubForTests, tmp_path: Path) -> None:
     assert files(deployed) - {".gitattributes"} == {
         "README.md", "adapter_config.json", "adapter_model.safetensors", "eval_results.json", "tokenizer.json",
