@@ -159,11 +159,12 @@ class Watch(TrainerCallback):
     A checkpoint follows each measurement, so that the guards' history is never ahead of the model for long.
     """
 
-    def __init__(self, settings: Settings, output: Path, ask: Callable[[int], Measurement], at: int) -> None:
-        self.settings, self.ask = settings, ask
+    def __init__(
+        self, settings: Settings, trainer: GRPOTrainer, output: Path, ask: Callable[[int], Measurement], at: int
+    ) -> None:
+        self.settings, self.trainer, self.ask = settings, trainer, ask
         self.log, self.adapters = output / GUARDS, output / MEASURED
         self.history = [Measurement.of(row) for row in keep_until(self.log, at)]
-        self.trainer: GRPOTrainer | None = None
 
     @property
     def stopped(self) -> guards.Verdict | None:
@@ -198,7 +199,7 @@ class Watch(TrainerCallback):
         if state.global_step % self.settings.guards.every == 0 or state.global_step == state.max_steps:
             self._measure(state.global_step)
             control.should_save = True
-            control.should_training_stop = self.over
+            control.should_training_stop |= self.over
 
 
 class Steps(TrainerCallback):
@@ -328,8 +329,8 @@ def _fit(
         with asking(trainer) as expander:
             return measure(expander, searched, watched, settings.guards.seeds, settings.training.max_tokens, step)
 
-    watch = Watch(settings, output, ask, int(checkpoint.name.rpartition("-")[2]) if checkpoint else -1)
-    watch.trainer = trainer
+    at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else -1
+    watch = Watch(settings, trainer, output, ask, at)
     if watch.over:  # and what follows it was cut short
         return watch
     stop = CleanStop()
