@@ -91,7 +91,8 @@ def choose_hardware(device: str, dtype: str = "auto", attention: str = "auto", *
     return Hardware(device, dtype, "sdpa" if attention == "auto" else attention)
 
 
-def _package_gguf(base: str) -> Path:
+def package_gguf(base: str) -> Path:
+    """The GGUF file inside the package of a `package:` base. Raises LoadError."""
     package = base.removeprefix(PACKAGE)
     spec = find_spec(package.replace("-", "_"))
     files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
@@ -102,7 +103,7 @@ def _package_gguf(base: str) -> Path:
 
 def base_folder(base: str) -> Path:
     """The folder of a `package:` base in safetensors, converted from its GGUF once and kept under outputs/base/."""
-    gguf = _package_gguf(base)
+    gguf = package_gguf(base)
     package = base.removeprefix(PACKAGE)
     folder = ROOT / "outputs" / "base" / f"{package}-{version(package)}"
     if (folder / "config.json").exists():

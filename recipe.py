@@ -103,7 +103,7 @@ class Recipe(Adapted):
     evaluation: Evaluation = Evaluation()
 
 
-Kind = TypeVar("Kind", bound=Adapted)
+Kind = TypeVar("Kind", bound=Strict)
 
 
 def _override(values: dict[str, Any], assignment: str) -> None:

@@ -235,7 +235,8 @@ def choose_hardware(device: str, dtype: str = "auto", attention: str = "auto", *
     return Hardware(device, dtype, "sdpa" if attention == "auto" else attention)
 
 
-def _package_gguf(base: str) -> Path:
+def package_gguf(base: str) -> Path:
+    """The GGUF file inside the package of a `package:` base. Raises LoadError."""
     package = base.removeprefix(PACKAGE)
     spec = find_spec(package.replace("-", "_"))
     files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
@@ -246,7 +247,7 @@ def _package_gguf(base: str) -> Path:
 
 def base_folder(base: str) -> Path:
     """The folder of a `package:` base in safetensors, converted from its GGUF once and kept under outputs/base/."""
-    gguf = _package_gguf(base)
+    gguf = package_gguf(base)
     package = base.removeprefix(PACKAGE)
     folder = ROOT / "outputs" / "base" / f"{package}-{version(package)}"
     if (folder / "config.json").exists():
@@ -2890,6 +2891,7 @@ import sys
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -3042,11 +3044,7 @@ class _Grammar:
 
 
 def open_llama(path: Path, **options: int | bool) -> "Llama":
-    """Open a .gguf file with llama.cpp. Raises LoadError, also where llama-cpp-python is not installed.
-
-    On processors with AMX the weights stay as they are in the file: on some of them llama.cpp's AMX kernels crash
-    (ggml-org/llama.cpp#20824).
-    """
+    """Open a .gguf file with llama.cpp. Raises LoadError, also where llama-cpp-python is not installed."""
     if not Path(path).is_file():
         raise base.LoadError(f"{path}: no such file")
     try:
@@ -3055,14 +3053,26 @@ def open_llama(path: Path, **options: int | bool) -> "Llama":
         raise base.LoadError(
             f"a .gguf file needs llama-cpp-python: uv run --with {base.LLAMA_CPP} {' '.join(sys.argv)}"
         ) from None
-    parameters = llama_cpp.llama_model_default_params()
-    parameters.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
-    # `Llama` has no option for it.
-    with mock.patch.object(llama_cpp.llama_cpp, "llama_model_default_params", lambda: parameters):
+    with without_amx():
         try:
             return llama_cpp.Llama(str(path), verbose=False, **options)
         except (ValueError, AssertionError, OSError) as error:
             raise base.LoadError(f"{path}: cannot be loaded by llama.cpp: {error}") from None
+
+
+@contextmanager
+def without_amx() -> Iterator[None]:
+    """Have llama-cpp-python leave the weights as they are in the file on processors with AMX.
+
+    On some of them llama.cpp's AMX kernels crash (ggml-org/llama.cpp#20824).
+    """
+    import llama_cpp
+
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
+    # `Llama` has no option for it.
+    with mock.patch.object(llama_cpp.llama_cpp, "llama_model_default_params", lambda: parameters):
+        yield
 
 # ==== qmd.py ====
 """What QMD sends, accepts and does with a query expansion.
