@@ -47,13 +47,14 @@ def prepared_rows(
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
 
     The repository's data goes to data/train/, somebody's own into the run's folder; data that comes prepared (from the
-    Hub) is checked and taken as it is. What is prepared is what QMD serves; `/no_think` is left out here where the
-    recipe wants that. Raises SchemaError.
+    Hub) is checked and taken as it is. What is prepared is what QMD serves, and held out for the loss; `/no_think` is
+    left out of what is trained where the recipe wants that. Raises SchemaError.
     """
     rows, info = _served_rows(data, output, vec_lines)
     if not rows["train"]:
         raise SchemaError(data, None, "leaves no example to train on")
-    return {split: [_asked(row, no_think_share) for row in found[:limit]] for split, found in rows.items()}, info
+    learned = [_asked(row, no_think_share) for row in rows["train"][:limit]]
+    return {"train": learned, "val": rows["val"][:limit]}, info
 
 
 def _served_rows(data: Path, output: Path, vec_lines: int) -> tuple[dict[str, list[dict[str, str]]], dict]:

@@ -69,9 +69,9 @@ class Training(Fitting):
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
     no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
-    """Of the examples, how many are asked with `/no_think` in the user turn, as QMD asks every model."""
+    """Of the trained prompts, how many hold the `/no_think` that QMD sends to every model; only Qwen3 knows it."""
     attention: Literal["auto", "packed", "eager", "sdpa", "flash_attention_2"] = "auto"
-    """`packed` shares common prompts and pads nothing (packing.py); the others train on padded batches."""
+    """`packed` shares common prompts and pads nothing, for models of attention alone (packing.py); the others pad."""
 
 
 class Evaluation(Strict):

@@ -5472,13 +5472,14 @@ def prepared_rows(
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
 
     The repository's data goes to data/train/, somebody's own into the run's folder; data that comes prepared (from the
-    Hub) is checked and taken as it is. What is prepared is what QMD serves; `/no_think` is left out here where the
-    recipe wants that. Raises SchemaError.
+    Hub) is checked and taken as it is. What is prepared is what QMD serves, and held out for the loss; `/no_think` is
+    left out of what is trained where the recipe wants that. Raises SchemaError.
     """
     rows, info = _served_rows(data, output, vec_lines)
     if not rows["train"]:
         raise SchemaError(data, None, "leaves no example to train on")
-    return {split: [_asked(row, no_think_share) for row in found[:limit]] for split, found in rows.items()}, info
+    learned = [_asked(row, no_think_share) for row in rows["train"][:limit]]
+    return {"train": learned, "val": rows["val"][:limit]}, info
 
 
 def _served_rows(data: Path, output: Path, vec_lines: int) -> tuple[dict[str, list[dict[str, str]]], dict]:
@@ -6777,9 +6778,9 @@ class Training(Fitting):
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
     no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
-    """Of the examples, how many are asked with `/no_think` in the user turn, as QMD asks every model."""
+    """Of the trained prompts, how many hold the `/no_think` that QMD sends to every model; only Qwen3 knows it."""
     attention: Literal["auto", "packed", "eager", "sdpa", "flash_attention_2"] = "auto"
-    """`packed` shares common prompts and pads nothing (packing.py); the others train on padded batches."""
+    """`packed` shares common prompts and pads nothing, for models of attention alone (packing.py); the others pad."""
 
 
 class Evaluation(Strict):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import base
+import gguf_files
 import packing
 import plan
 import qmd
@@ -16,30 +17,26 @@ import sft
 from dataset.prepare_data import row_of
 from dataset.schema import load_examples
 from evaluation import read_results
+from expand import load_expander
 from llama import LlamaExpander
 from recipe import RecipeError, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "experiments" / "lfm2"
-RECIPE = FOLDER / "sft_lfm2.yaml"
-
-
-def run(script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, script, *map(str, arguments)]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+RECIPE = ROOT / "experiments" / "lfm2" / "sft_lfm2.yaml"
 
 
 def train(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return run(FOLDER / "sft_lfm2.py", *arguments)
+    command = [sys.executable, RECIPE.with_suffix(".py"), *map(str, arguments)]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
 
 # --- What is asked -------------------------------------------------------------------------------------
 
 
-def prompts(no_think_share: float, folder: Path) -> dict[str, str]:
+def prompts(no_think_share: float, folder: Path, split: str = "train") -> dict[str, str]:
     rows, _ = plan.prepared_rows(ROOT / "data", folder, None, no_think_share=no_think_share)
-    return {row["query"]: row["prompt"] for split in rows.values() for row in split}
+    return {row["query"]: row["prompt"] for row in rows[split]}
 
 
 def test_the_recipe_says_how_many_prompts_hold_no_think(tmp_path: Path) -> None:
@@ -56,6 +53,8 @@ def test_the_recipe_says_how_many_prompts_hold_no_think(tmp_path: Path) -> None:
     plain = [query for query, prompt in served.items() if qmd.SYSTEM_PROMPT not in prompt]
     assert 0.4 < sum("/no_think" in half[query] for query in plain) / len(plain) < 0.6
     assert prompts(0.5, tmp_path) == half
+    # The held-out loss is that of what QMD serves, whatever was learned.
+    assert prompts(0, tmp_path, "val") == prompts(1, tmp_path, "val")
 
 
 # --- How it is trained ---------------------------------------------------------------------------------
@@ -136,13 +135,12 @@ def test_the_script_trains_evaluates_and_names_the_next_command(trained: tuple[P
     assert read_results(output / "eval_results.json")["settings"]["prompt"] == "served"
 
 
-def test_what_qmd_runs(trained: tuple[Path, str], tiny_lfm2: Path, tmp_path: Path) -> None:
-    output = tmp_path / "gguf"
-    done = run(ROOT / "convert_gguf.py", trained[0], "--quants", "q8_0", "--check", "1", "--output", output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    expander = LlamaExpander(output / "run-q8_0.gguf")
+def test_what_qmd_runs(trained: tuple[Path, str], tmp_path: Path) -> None:
+    gguf_files.make(str(trained[0]), [], ["q8_0"], tmp_path)
+    expander = LlamaExpander(tmp_path / "q8_0.gguf")
     assert expander.llama.metadata["general.architecture"] == "lfm2"
-    tokenizer = base.load_tokenizer(str(tiny_lfm2))
+    gguf_files.check_metadata(expander, load_expander(trained[0]))
+    tokenizer = base.load_tokenizer(str(tmp_path / "merged"))
     prompt = expander.prompt_tokens("auth config")
     assert prompt == tokenizer.apply_chat_template(qmd.messages("auth config"), add_generation_prompt=True)["input_ids"]
     assert prompt.count(tokenizer.convert_tokens_to_ids("<|startoftext|>")) == 1
