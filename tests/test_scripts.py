@@ -31,6 +31,16 @@ def header(script: Path) -> dict:
     return tomllib.loads(re.sub(r"^# ?", "", found.group(1), flags=re.M))
 
 
+def imports(path: Path) -> set[str]:
+    """The packages and modules that a file imports anywhere, without those of Python itself."""
+    return {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+        + ([node.module] if isinstance(node, ast.ImportFrom) else [])
+    } - sys.stdlib_module_names
+
+
 def test_scripts_are_found() -> None:
     assert {"reward.py", "dataset/prepare_data.py"} <= {script.as_posix() for script in SCRIPTS}
 
@@ -52,15 +62,12 @@ def test_header_pins_what_the_script_imports(script: Path) -> None:
     for requirement in said["dependencies"]:
         name = re.match(r"[\w-]+", requirement).group().lower().replace("-", "_")
         declared |= IMPORT_NAMES.get(name, {name})
+    imported = imports(ROOT / script)
     # Python puts a script's own folder on the path: modules, and packages such as dataset/. A job carries them inside.
     folder = ROOT if script.parent == Path("jobs") else (ROOT / script).parent
     local = {path.stem for path in (*folder.glob("*.py"), *(path.parent for path in folder.glob("*/__init__.py")))}
-    imported = {
-        name.split(".")[0]
-        for node in ast.walk(ast.parse((ROOT / script).read_text("utf-8")))
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
-        + ([node.module] if isinstance(node, ast.ImportFrom) else [])
-    } - sys.stdlib_module_names
+    if script.parts[0] == "experiments":
+        imported |= {name for module in imported & local for name in imports(folder / f"{module}.py")}
     assert imported - declared - local == set(), "imported but not declared"
 
 

@@ -327,7 +327,7 @@ def _fit(
 
     def ask(step: int) -> Measurement:
         with asking(trainer) as expander:
-            return measure(expander, searched, watched, settings.guards.seeds, settings.training.max_tokens, step)
+            return measure(expander, searched, watched, settings.guards.seeds, settings.training.max_tokens, step=step)
 
     at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else -1
     watch = Watch(settings, trainer, output, ask, at)
