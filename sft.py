@@ -273,17 +273,17 @@ def _fit(
         trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     stop.restore()
-    if stop.asked:
-        if main:
-            print(f"stopped at step {trainer.state.global_step}; the same command continues")
-        return False
-    if len(splits["val"]):
+    if not stop.asked and len(splits["val"]):
         trainer.evaluate()
-    if main:
+    # Several processes part here: a group that lives until the interpreter ends may abort one of them then.
+    trainer.accelerator.end_training()
+    if main and stop.asked:
+        print(f"stopped at step {trainer.state.global_step}; the same command continues")
+    elif main:
         save(trainer, recipe, output)
         plot_loss(read_metrics(metrics), output / "loss.png")
         print(f"the adapter is in {output}", flush=True)
-    return True
+    return not stop.asked
 
 
 def evaluate(recipe: Recipe, output: Path) -> None:

@@ -264,11 +264,24 @@ class Paid(QMDRewardFunction):
         return [len(text) / 100 for text in completions]
 
 
+def improving(*arguments: object, step: int, asked=training.measure) -> Measurement:
+    """What is measured of a random model's answers, with a score that rises by the step: the last adapter is kept."""
+    found = asked(*arguments, step=step)
+    return replace(found, score=(0.5 + step / 100,) * len(found.score))
+
+
+def gaming(*arguments: object, step: int) -> Measurement:
+    """The same, but at the fourth step search falls."""
+    found = improving(*arguments, step=step)
+    ndcg = 0.3 if step == 4 else 0.5
+    return replace(found, ndcg=(ndcg,) * len(found.ndcg), gain=(ndcg - 0.5,) * len(found.gain))
+
+
 # Kills the process at the end of its third step, when a checkpoint of the second is on disk.
 KILLED = """
 import os, signal, grpo, training
 from transformers import TrainerCallback
-from tests.test_grpo import Paid
+from tests.test_grpo import Paid, improving
 class Kill(TrainerCallback):
     def on_step_end(self, args, state, control, **_):
         if state.global_step == 3: os.kill(os.getpid(), signal.SIGKILL)
@@ -277,7 +290,7 @@ def _trainer(*arguments):
     trainer = made(*arguments)
     trainer.add_callback(Kill())
     return trainer
-training._trainer, training.QMDRewardFunction = _trainer, Paid
+training._trainer, training.QMDRewardFunction, training.measure = _trainer, Paid, improving
 grpo.console.run(grpo.main)
 """
 
@@ -294,11 +307,12 @@ def words(sft: Path, collection: Path, output: Path, *more: str) -> list[str]:
     return ["--output", str(output), *(part for value in settings for part in ("--set", value))]
 
 
-def run(*arguments: Path | str) -> int:
+def run(*arguments: Path | str, measure=improving) -> int:
     """`grpo.py` with these `words`; in this process, which has everything loaded already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["grpo.py", *words(*arguments)])
         patch.setattr(training, "QMDRewardFunction", Paid)
+        patch.setattr(training, "measure", measure)
         return grpo.main()
 
 
@@ -310,6 +324,11 @@ def tensors(folder: Path) -> dict:
     from safetensors.torch import load_file
 
     return load_file(folder / base.ADAPTER)
+
+
+def same(one: Path, other: Path) -> bool:
+    found = tensors(one)
+    return all((found[name] == value).all() for name, value in tensors(other).items())
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +348,8 @@ def test_a_run_logs_both_rewards_and_what_the_guards_said(undisturbed: Path, sft
     assert [row["step"] for row in history] == [0, 2, 4, 6]
     found = json.loads((undisturbed / "report.json").read_text())
     assert found["stopped"] is None
-    assert found["kept"] == guards.best([Measurement.of(row) for row in history], Guards(), Rewards()).step
+    assert found["kept"] == 6
+    assert any(value.any() for name, value in tensors(undisturbed).items() if "lora_B" in name)
     assert (undisturbed / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert not [*undisturbed.glob("checkpoint-*"), *undisturbed.glob("measured")]
     assert (undisturbed / "sft" / base.ADAPTER).read_bytes() == (sft_adapter / base.ADAPTER).read_bytes()
@@ -367,41 +387,26 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
     assert f"continuing from {output}/checkpoint-2" in capsys.readouterr().out
     for name in ("guards.jsonl", "report.json"):
         assert (output / name).read_text() == (undisturbed / name).read_text()
-    assert all((tensors(output)[name] == value).all() for name, value in tensors(undisturbed).items())
+    assert same(output, undisturbed)
     assert run(sft_adapter, folder_of_notes, output) == 0
     assert "nothing to train" in capsys.readouterr().out
 
 
 def test_a_run_that_games_the_rubric_is_stopped_and_the_best_adapter_kept(
-    sft_adapter: Path,
-    folder_of_notes: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    sft_adapter: Path, folder_of_notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gamed, short = tmp_path / "gamed", tmp_path / "short"
-    assert run(sft_adapter, folder_of_notes, short, "training.steps=2") == 0
-    measured = training.measure
-
-    def measure(*arguments: object, step: int) -> Measurement:
-        """The score rises, and at the fourth step search falls."""
-        found = measured(*arguments, step=step)
-        score, ndcg = {0: (0.5, 0.5), 2: (0.6, 0.5), 4: (0.9, 0.3)}[step]
-        size = len(found.score)
-        return replace(found, score=(score,) * size, ndcg=(ndcg,) * size, gain=(ndcg - 0.5,) * size)
-
-    monkeypatch.setattr(training, "measure", measure)
-    assert run(sft_adapter, folder_of_notes, gamed) == 0
+    assert run(sft_adapter, folder_of_notes, gamed, measure=gaming) == 0
     said = capsys.readouterr().out
     assert "STOP hacking" in said
     assert f"--sft {sft_adapter} --grpo {gamed}" in said
     assert [row["step"] for row in lines(gamed / "guards.jsonl")] == [0, 2, 4]
     found = json.loads((gamed / "report.json").read_text())
     assert (found["kept"], found["stopped"]["guard"]) == (2, "hacking")
-    # The weights of the second step, which are those of a run of two steps; not those of the fourth.
-    last = tensors(short)
-    assert any(value.any() for name, value in last.items() if "lora_B" in name)
-    assert all((tensors(gamed)[name] == value).all() for name, value in last.items())
+    # The weights of the second step, which are those of a run of two steps.
+    assert run(sft_adapter, folder_of_notes, short, "training.steps=2") == 0
+    assert same(gamed, short)
+    assert any(value.any() for name, value in tensors(short).items() if "lora_B" in name)
 
 
 def test_answers_are_sampled_as_the_expander_samples(tiny_qwen3: Path, qwen3_tokenizer) -> None:
