@@ -102,13 +102,13 @@ def hacking(history: Sequence[Measurement]) -> Verdict:
 
 
 def judge(history: Sequence[Measurement], limits: Guards, weights: Rewards) -> list[Verdict]:
-    """What every guard says of the last measurement, in the light of those before it."""
+    """What every guard says of the last measurement in the light of those before it, the gravest first."""
     return [
+        hacking(history),
         collapse(history, weights),
-        stagnation(history, limits, weights),
         repetition(history, limits),
         length(history, limits),
-        hacking(history),
+        stagnation(history, limits, weights),
     ]
 
 
