@@ -10,8 +10,9 @@
     uv run reward.py "auth config" < expansion.txt # score one expansion and explain each point
 
 Each line is judged by itself: a faulty line earns nothing and costs, a sound one has a value from 0 to 1. Five
-sections then give points for the sound lines, and the cost of the faults is taken off. So a bad line never raises a
-score, and the order of lines of one type never changes it. Deterministic; no model, no corpus; standard library only.
+sections then give points for the sound lines, a sixth what a search without an expansion is worth, and the cost of the
+faults is taken off. So a bad line never raises a score, and the order of lines of one type never changes it.
+Deterministic; no model, no corpus; standard library only.
 """
 
 import argparse
@@ -28,32 +29,32 @@ import qmd
 from lines import NOTHING, Judged, judge_line
 from query import Query, read_query
 
-REWARD_VERSION = "1.2"
+REWARD_VERSION = "1.3"
 
-POINTS = {"format": 15, "quality": 48, "diversity": 12, "entity": 15, "hyde": 10}
+POINTS = {"query": 25, "format": 9, "quality": 43, "diversity": 12, "entity": 8, "hyde": 3}
 LIMITS = {"hyde": 1, "lex": 3, "vec": 3}  # lines a type
 RATINGS = ((80, "Excellent"), (60, "Good"), (40, "Acceptable"), (20, "Poor"), (0, "Failed"))
 
 # What a faulty line, or a lost name, costs in points of 100.
 COST = {
-    "boilerplate": 8,  # a hyde that speaks about a text instead of being one
-    "dead": 5,  # a lex term that matches no text
-    "dropped": 5,  # QMD drops the line
-    "duplicate": 5,  # it says what a better line says
-    "excludes": 5,  # it excludes what the query asks for
-    "extra": 5,  # one line more than its type may have
-    "filler": 6,
-    "language": 12,  # another one than the query's
-    "leak": 8,  # a piece of a prompt
-    "length": 3,  # of a hyde
-    "long": 5,  # too many ANDed terms
-    "lost in lex": 8,  # a name of the query
-    "lost in vec": 5,
-    "need": 5,  # another kind of need than the query's
-    "number lost": 4,
-    "repetition": 8,
-    "syntax": 5,
-    "type": 8,  # not the one that the query asks for alone
+    "boilerplate": 3,  # a hyde that speaks about a text instead of being one
+    "dead": 9,  # a lex term that matches no text
+    "dropped": 2,  # QMD drops the line
+    "duplicate": 11,  # it says what a better line says
+    "excludes": 4,  # it excludes what the query asks for
+    "extra": 6,  # one line more than its type may have
+    "filler": 2,
+    "language": 10,  # another one than the query's
+    "leak": 9,  # a piece of a prompt
+    "length": 2,  # of a hyde
+    "long": 2,  # too many ANDed terms
+    "lost in lex": 16,  # a name of the query
+    "lost in vec": 10,
+    "need": 6,  # another kind of need than the query's
+    "number lost": 3,
+    "repetition": 11,
+    "syntax": 3,
+    "type": 9,  # not the one that the query asks for alone
     "whole query": 4,
 }
 
@@ -70,10 +71,11 @@ class Shares(NamedTuple):
 
 
 SHARES = {
-    "lex": Shares(present=8, quality=36, ranks=(0.5, 0.4, 0.1), spread=9, new_word=2, names=12),
-    "vec": Shares(present=3, quality=12, ranks=(1.0,), spread=0, new_word=1, names=3),
+    "lex": Shares(present=4, quality=38, ranks=(0.5, 0.4, 0.1), spread=10, new_word=1, names=4),
+    "vec": Shares(present=2, quality=5, ranks=(1.0,), spread=0, new_word=1, names=4),
 }
-HYDE_FIRST = 4  # points of the section "format"
+QUERY_SHARE = 1 / 3  # of what the lines can earn: what is had without any, since the query itself is searched anyway
+HYDE_FIRST = 3  # points of the section "format"
 NO_HYDE = 0.6  # an expansion without a hyde earns this share of the hyde's points: more than a poor hyde earns
 MOST_LOST = 2  # names that cost, a type: a pasted error message holds more than its lines can
 SAME = 0.75  # lines of one type with this overlap (Jaccard) say the same
@@ -227,6 +229,7 @@ def score(query: str, expansion: str) -> Score:
             faults += _lost_names(asked, kind, ranked[kind])
     if asked.only in (None, "hyde"):
         points.append(_hyde_points(asked, ranked["hyde"], has_hyde, ranked["lex"]))
+    points.append(("query", 1.0, QUERY_SHARE * sum([of for _, _, of in points])))
     return Score(asked, judged, points, faults)
 
 
@@ -246,9 +249,10 @@ def rating(percentage: float) -> str:
 def score_expansion_detailed(query: str, expansion: str) -> dict:
     """The score with all that led to it.
 
-    `format`, `diversity`, `hyde`, `quality`, `entity` are the points earned in each section (of `max_by_section`),
-    `faults` what is taken off, `total` what remains of `max_possible`, `percentage` their ratio. `deductions` are the
-    faults in words, dearest first; `lines` the value (0 to 1) of each line, with its faults and what lowered it.
+    `query`, `format`, `quality`, `diversity`, `entity`, `hyde` are the points earned in each section (of
+    `max_by_section`), `faults` what is taken off, `total` what remains of `max_possible`, `percentage` their ratio.
+    `deductions` are the faults in words, dearest first; `lines` the value (0 to 1) of each line, with its faults and
+    what lowered it.
     """
     scored = score(query, expansion)
     earned, attainable = (dict.fromkeys(POINTS, 0.0) for _ in range(2))
