@@ -3788,7 +3788,8 @@ SHARES = {
     "lex": Shares(present=4, quality=38, ranks=(0.5, 0.4, 0.1), spread=10, new_word=1, names=4),
     "vec": Shares(present=2, quality=5, ranks=(1.0,), spread=0, new_word=1, names=4),
 }
-QUERY_SHARE = 1 / 3  # of what the lines can earn: what is had without any, since the query itself is searched anyway
+# Of what the lines can earn: what is had without any, since the query itself is searched anyway.
+QUERY_SHARE = POINTS["query"] / (sum(POINTS.values()) - POINTS["query"])
 HYDE_FIRST = 3  # points of the section "format"
 NO_HYDE = 0.6  # an expansion without a hyde earns this share of the hyde's points: more than a poor hyde earns
 MOST_LOST = 2  # names that cost, a type: a pasted error message holds more than its lines can
