@@ -254,6 +254,19 @@ def in_other_language(
     return own == 0 or units * 2 < foreign or len(_OTHER_SCRIPT.findall(rest)) > 3 * own
 
 
+def plainly_in(sentence: str) -> str | None:
+    """The Latin-script language that the function words of a sentence tell beyond doubt, quotations aside."""
+    votes = _latin_votes(_QUOTED.sub(" ", sentence))
+    best = max(votes, key=votes.get, default=None)
+    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
+    return best if best and votes[best] >= 1.5 and runner_up < votes[best] / 2 else None
+
+
+def has_word_of(language: str, query: str) -> bool:
+    """Whether a query has a function word of a language."""
+    return language in _latin_votes(query)
+
+
 def _mostly_foreign_script(query: str, text: str) -> bool:
     """Whether more than 30% of the letters are not Latin, unless the query has them itself."""
     foreign = sum(scripts(text).values())

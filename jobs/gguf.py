@@ -4050,6 +4050,19 @@ def in_other_language(
     return own == 0 or units * 2 < foreign or len(_OTHER_SCRIPT.findall(rest)) > 3 * own
 
 
+def plainly_in(sentence: str) -> str | None:
+    """The Latin-script language that the function words of a sentence tell beyond doubt, quotations aside."""
+    votes = _latin_votes(_QUOTED.sub(" ", sentence))
+    best = max(votes, key=votes.get, default=None)
+    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
+    return best if best and votes[best] >= 1.5 and runner_up < votes[best] / 2 else None
+
+
+def has_word_of(language: str, query: str) -> bool:
+    """Whether a query has a function word of a language."""
+    return language in _latin_votes(query)
+
+
 def _mostly_foreign_script(query: str, text: str) -> bool:
     """Whether more than 30% of the letters are not Latin, unless the query has them itself."""
     foreign = sum(scripts(text).values())
@@ -6504,11 +6517,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import language
 import qmd
 from lines import NOTHING, Judged, judge_line
 from query import Query, read_query
 
-REWARD_VERSION = "1.3"
+REWARD_VERSION = "1.4"
 
 POINTS = {"query": 25, "format": 9, "quality": 43, "diversity": 12, "entity": 8, "hyde": 3}
 LIMITS = {"hyde": 1, "lex": 3, "vec": 3}  # lines a type
@@ -6645,10 +6659,33 @@ def _lost_names(query: Query, kind: str, sound: list[Judged]) -> list[tuple[str,
     ]
 
 
+def _translated(query: Query, judged: list[Judged]) -> None:
+    """Where the words of a query tell no language: sentences that hold less than half of them translate it.
+
+    Words that are no names, and sentences of another language than English, a vec line among them: an answer in the
+    searcher's language takes such words up, a translation keeps names alone.
+    """
+    own = frozenset([stem for stem in query.stems if not stem.isdigit()]).difference(*[n.stems for n in query.names])
+    if query.language is not None or len(own) < 2:
+        return
+    told = [(j, language.plainly_in(j.line.text)) for j in judged if j.line.type != "lex" and not j.faults]
+    told = [(j, code) for j, code in told if code != "en"]
+    held = own & NOTHING.union(*[j.stems for j, _ in told])
+    if 2 * len(held) < len(own) and any(j.line.type == "vec" for j, _ in told):
+        for this, code in told:
+            if code and not language.has_word_of(code, query.text):
+                this.faults.append(("language", "another language than the query's: it holds hardly any of its words"))
+                this.value = 0.0
+
+
 def _keywords_follow_sentences(query: Query, judged: list[Judged]) -> None:
-    """Where all sentences are in another language, so are the keywords that the query lacks: two words don't tell."""
-    sentences = [j for j in judged if j.line.type != "lex"]
-    if sentences and all("language" in dict(j.faults) for j in sentences):
+    """Where all sentences are in another language, so are the keywords that the query lacks: two words don't tell.
+
+    A sentence that is faulty for another reason is not asked, so that it can't help the keywords.
+    """
+    faults = [{kind for kind, _ in j.faults} for j in judged if j.line.type != "lex"]
+    told = [found for found in faults if not found or "language" in found]
+    if told and all(told):
         for this in judged:
             if this.line.type == "lex" and not this.faults and not this.stems <= query.stems:
                 this.faults.append(("language", "another language than the query's, as its sentences are"))
@@ -6697,6 +6734,7 @@ def score(query: str, expansion: str) -> Score:
     if zero := _nothing_counts(expansion, lines, other):
         return Score(asked, [], [], [], zero)
     judged = [judge_line(asked, line) for line in lines]
+    _translated(asked, judged)
     _keywords_follow_sentences(asked, judged)
     ranked = {kind: _rank([j for j in judged if j.line.type == kind]) for kind in qmd.LINE_TYPES}
     has_hyde = any(line.type == "hyde" for line in lines)

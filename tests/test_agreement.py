@@ -23,7 +23,7 @@ from tests.test_retrieval import NOTES, ROOT, write_collection
 QUERY = "mqtt client drops connection"
 WRITTEN = """hyde: An mqtt client that stays silent for one and a half times its keepalive is cut off by the broker.
 lex: mqtt keepalive
-lex: client connection
+lex: client disconnected broker
 vec: mqtt client is disconnected by the broker after a while
 vec: why does the connection between an mqtt client and its broker drop
 """
