@@ -7444,12 +7444,12 @@ def _translated(query: Query, judged: list[Judged]) -> None:
     own = frozenset([stem for stem in query.stems if not stem.isdigit()]).difference(*[n.stems for n in query.names])
     if query.language is not None or len(own) < 2:
         return
-    told = [(j, language.plainly_in(j.line.text)) for j in judged if j.line.type != "lex" and not j.faults]
-    told = [(j, code) for j, code in told if code != "en"]
-    held = own & NOTHING.union(*[j.stems for j, _ in told])
-    if 2 * len(held) < len(own) and any(j.line.type == "vec" for j, _ in told):
+    told = [(j, language.plainly_in(j.line.text)) for j in judged if j.line.type != "lex"]
+    asked = [j for j, code in told if code != "en" and not j.faults]  # a faulty sentence can't help the others
+    held = own & NOTHING.union(*[j.stems for j in asked])
+    if 2 * len(held) < len(own) and any(j.line.type == "vec" for j in asked):
         for this, code in told:
-            if code and not language.has_word_of(code, query.text):
+            if code not in (None, "en") and not language.has_word_of(code, query.text):
                 this.faults.append(("language", "another language than the query's: it holds hardly any of its words"))
                 this.value = 0.0
 
@@ -7457,7 +7457,7 @@ def _translated(query: Query, judged: list[Judged]) -> None:
 def _keywords_follow_sentences(query: Query, judged: list[Judged]) -> None:
     """Where all sentences are in another language, so are the keywords that the query lacks: two words don't tell.
 
-    A sentence that is faulty for another reason is not asked, so that it can't help the keywords.
+    A sentence that is faulty for another reason can't help the keywords.
     """
     faults = [{kind for kind, _ in j.faults} for j in judged if j.line.type != "lex"]
     told = [found for found in faults if not found or "language" in found]
