@@ -7,6 +7,7 @@ line a query. How the answers are scored later changes nothing in it.
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,20 @@ def kept_in(expander: Expander, asking: Asking, folder: Path = FOLDER) -> Path:
     return folder / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.jsonl"
 
 
-def _read(path: Path) -> dict[str, Generation]:
-    found = {}
-    for line in path.read_bytes().split(b"\n")[1:] if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:  # cut short by a kill
-            continue
-        query = row.pop("query")
-        found[query] = Generation(**row)
-    return found
+def kept_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines that grows as answers come; none where there is no file.
+
+    A last line that a kill cut short is left out and gets its end, so that the next one can be appended.
+    """
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    if lines[-1]:
+        with path.open("ab") as file:
+            file.write(b"\n")
+    rows = []
+    for line in lines:
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
 
 
 def generations(
@@ -64,15 +69,14 @@ def generations(
 ) -> list[Generation]:
     """What `expander` says to each query: read where it was asked before, generated and kept where it was not."""
     path = kept_in(expander, asking, folder)
-    known = _read(path)
+    rows = [row for row in kept_rows(path) if "query" in row]  # all but the line that describes them
+    known = {row.pop("query"): Generation(**row) for row in rows}
     missing = [query for query in dict.fromkeys(queries) if query not in known]
     if missing:
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = not path.exists() or path.read_bytes().endswith(b"\n")
         with path.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
                 file.write(json.dumps(_described(expander, asking)) + "\n")
-            file.write("" if whole else "\n")
             said = expander.generate(missing, **asdict(asking))
             for index, generation in tracked(said, "expansions", total=len(missing)):
                 known[missing[index]] = generation

