@@ -7445,8 +7445,10 @@ def _translated(query: Query, judged: list[Judged]) -> None:
     Words that are no names, and sentences of another language than English, a vec line among them: an answer in the
     searcher's language takes such words up, a translation keeps names alone.
     """
+    if query.language is not None:
+        return
     own = frozenset([stem for stem in query.stems if not stem.isdigit()]).difference(*[n.stems for n in query.names])
-    if query.language is not None or len(own) < 2:
+    if len(own) < 2:
         return
     told = [(j, language.plainly_in(j.line.text)) for j in judged if j.line.type != "lex"]
     asked = [j for j, code in told if code != "en" and not j.faults]  # a faulty sentence can't help the others
