@@ -262,6 +262,10 @@ def plainly_in(sentence: str) -> str | None:
     return best if best and votes[best] >= 1.5 and runner_up < votes[best] / 2 else None
 
 
+# Function words that English does not have.
+NOT_ENGLISH = frozenset(word for word, codes in lexicon.LANGUAGES_OF_WORD.items() if "en" not in codes)
+
+
 def has_word_of(language: str, query: str) -> bool:
     """Whether a query has a function word of a language."""
     return language in _latin_votes(query)

@@ -173,12 +173,13 @@ def _translated(query: Query, judged: list[Judged]) -> None:
     Words that are no names, and sentences of another language than English, a vec line among them: an answer in the
     searcher's language takes such words up, a translation keeps names alone.
     """
-    if query.language is not None:
+    sentences = [j for j in judged if j.line.type != "lex"]
+    if query.language is not None or all(j.distinct.isdisjoint(language.NOT_ENGLISH) for j in sentences):
         return
     own = frozenset([stem for stem in query.stems if not stem.isdigit()]).difference(*[n.stems for n in query.names])
     if len(own) < 2:
         return
-    told = [(j, language.plainly_in(j.line.text)) for j in judged if j.line.type != "lex"]
+    told = [(j, language.plainly_in(j.line.text)) for j in sentences]
     asked = [j for j, code in told if code != "en" and not j.faults]  # a faulty sentence can't help the others
     held = own & NOTHING.union(*[j.stems for j in asked])
     if 2 * len(held) < len(own) and any(j.line.type == "vec" for j in asked):
@@ -193,7 +194,7 @@ def _keywords_follow_sentences(query: Query, judged: list[Judged]) -> None:
 
     A sentence that is faulty for another reason can't help the keywords.
     """
-    faults = [{kind for kind, _ in j.faults} for j in judged if j.line.type != "lex"]
+    faults = [dict(j.faults) for j in judged if j.line.type != "lex"]
     told = [found for found in faults if not found or "language" in found]
     if told and all(told):
         for this in judged:
