@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from base import COMPLETE
-from dataset.files import write_whole
+from dataset.files import rows_so_far, write_whole
 
 
 def usable_checkpoint(output: Path) -> Path | None:
@@ -144,20 +144,9 @@ class Metrics(TrainerCallback):
                 file.write(json.dumps(row) + "\n")
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; a last line that a kill cut short is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
-
-
 def keep_until(path: Path, step: int) -> list[dict[str, Any]]:
     """Cut a metrics.jsonl back to what a checkpoint of `step` has seen, and return that."""
-    kept = [row for row in read_metrics(path) if row["step"] <= step]
+    kept = [row for row in rows_so_far(path) if row["step"] <= step]
     write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
     return kept
 

@@ -24,7 +24,7 @@ import base
 import qmd
 import reward
 from dataset.console import console_for_tables, tracked
-from dataset.files import sha256_of, write_whole
+from dataset.files import rows_so_far, sha256_of, write_whole
 from dataset.schema import EvalQuery
 from expander import Expander, Generation
 
@@ -140,16 +140,8 @@ def judge(query: EvalQuery, seed: int, generation: Generation) -> dict[str, Any]
 
 def _read_partial(path: Path, settings: Settings) -> list[dict[str, Any]]:
     """The rows of an interrupted evaluation under the same settings; none of any other."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    if not lines or lines[0] != settings.model_dump_json():
-        return []
-    rows = []
-    for line in lines[1:]:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:  # cut short by a kill
-            break
-    return rows
+    described, *rows = rows_so_far(path) or [None]
+    return rows if described == settings.model_dump(mode="json") else []
 
 
 def evaluate(

@@ -7,13 +7,13 @@ line a query. How the answers are scored later changes nothing in it.
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import qmd
 from dataset.console import tracked
+from dataset.files import end_last_line, rows_so_far
 from evaluation import identity
 from expander import Decoding, Expander, Generation
 
@@ -48,32 +48,17 @@ def kept_in(expander: Expander, asking: Asking, folder: Path = FOLDER) -> Path:
     return folder / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.jsonl"
 
 
-def kept_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines that grows as answers come; none where there is no file.
-
-    A last line that a kill cut short is left out and gets its end, so that the next one can be appended.
-    """
-    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    if lines[-1]:
-        with path.open("ab") as file:
-            file.write(b"\n")
-    rows = []
-    for line in lines:
-        with suppress(ValueError):
-            rows.append(json.loads(line))
-    return rows
-
-
 def generations(
     expander: Expander, queries: Sequence[str], asking: Asking = Asking(), folder: Path = FOLDER
 ) -> list[Generation]:
     """What `expander` says to each query: read where it was asked before, generated and kept where it was not."""
     path = kept_in(expander, asking, folder)
-    rows = [row for row in kept_rows(path) if "query" in row]  # all but the line that describes them
+    rows = [row for row in rows_so_far(path) if "query" in row]  # all but the line that describes them
     known = {row.pop("query"): Generation(**row) for row in rows}
     missing = [query for query in dict.fromkeys(queries) if query not in known]
     if missing:
         path.parent.mkdir(parents=True, exist_ok=True)
+        end_last_line(path)
         with path.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
                 file.write(json.dumps(_described(expander, asking)) + "\n")

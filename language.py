@@ -179,6 +179,13 @@ def _latin_votes(text: str) -> dict[str, float]:
     return votes
 
 
+def _leader(votes: dict[str, float]) -> tuple[str | None, float, float]:
+    """The language with the most votes, how many these are, and how many the next one has."""
+    best = max(votes, key=votes.get, default=None)
+    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
+    return best, votes.get(best, 0.0), runner_up
+
+
 def _script_language(found: dict[str, int], text: str) -> str:
     for script, code in (("kana", "ja"), ("hangul", "ko"), ("cyrillic", "ru"), ("arabic", "ar"), ("devanagari", "hi")):
         if found.get(script, 0) * 8 >= sum(found.values()):
@@ -195,18 +202,16 @@ def query_language(query: str) -> str | None:
     words decide, for English frequent words too; a query of names and rare words alone stays undecided.
     """
     votes = _latin_votes(query)
-    best = max(votes, key=votes.get, default=None)
     found = scripts(query)
-    if found and not (best and votes[best] >= 2 and sum(found.values()) < len(_LATIN.findall(query))):
+    if found and not (max(votes.values(), default=0) >= 2 and sum(found.values()) < len(_LATIN.findall(query))):
         return _script_language(found, query)
     for letters, code in _TELLING_LETTERS:
         if not letters.isdisjoint(query.lower()):
             votes[code] = votes.get(code, 0.0) + 1.0
             break
-    best = max(votes, key=votes.get, default=None)
-    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
+    best, most, runner_up = _leader(votes)
     # Two words, or one of English: a lone function word of another language may be a technical term ("pod", "die").
-    if best and votes[best] > runner_up and votes[best] >= (1 if best == "en" and query.isascii() else 1.5):
+    if most > runner_up and most >= (1 if best == "en" and query.isascii() else 1.5):
         return best
     tokens = words(query)
     frequent = sum(token in lexicon.COMMON_ENGLISH and token not in lexicon.PRODUCT_NAMES for token in tokens)
@@ -254,16 +259,15 @@ def in_other_language(
     return own == 0 or units * 2 < foreign or len(_OTHER_SCRIPT.findall(rest)) > 3 * own
 
 
+# Function words that English does not have.
+NOT_ENGLISH = frozenset(word for word, codes in lexicon.LANGUAGES_OF_WORD.items() if "en" not in codes)
+
+
 def plainly_in(sentence: str) -> str | None:
     """The Latin-script language that the function words of a sentence tell beyond doubt, quotations aside."""
     votes = _latin_votes(_QUOTED.sub(" ", sentence))
-    best = max(votes, key=votes.get, default=None)
-    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
-    return best if best and votes[best] >= 1.5 and runner_up < votes[best] / 2 else None
-
-
-# Function words that English does not have.
-NOT_ENGLISH = frozenset(word for word, codes in lexicon.LANGUAGES_OF_WORD.items() if "en" not in codes)
+    best, most, runner_up = _leader(votes)
+    return best if most >= 1.5 and runner_up < most / 2 else None
 
 
 def has_word_of(language: str, query: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import base
-from dataset.files import write_whole
+from dataset.files import rows_so_far, write_whole
 from plan import architecture, choose_device, encode, lora_config, prepared_rows
 from recipe import Adapted, Fitting, Recipe, RecipeError
 
@@ -255,7 +255,7 @@ def _fit(
     when_saved: Callable[[int], None] | None,
 ) -> bool:
     """Train to the end and save the adapter; False if a signal or the clock stopped it before."""
-    from callbacks import CleanStop, ClockCheckpoints, Metrics, Progress, WhenSaved, read_metrics
+    from callbacks import CleanStop, ClockCheckpoints, Metrics, Progress, WhenSaved
 
     tokenizer = base.load_tokenizer(recipe.model.base, recipe.model.revision)
     splits = {split: encoded(found, tokenizer, recipe.training.max_length) for split, found in rows.items()}
@@ -281,7 +281,7 @@ def _fit(
         print(f"stopped at step {trainer.state.global_step}; the same command continues")
     elif main:
         save(trainer, recipe, output)
-        plot_loss(read_metrics(metrics), output / "loss.png")
+        plot_loss(rows_so_far(metrics), output / "loss.png")
         print(f"the adapter is in {output}", flush=True)
     return not stop.asked
 

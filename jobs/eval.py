@@ -613,10 +613,13 @@ def run(main: Callable[[], int]) -> None:
     sys.exit(code)
 
 # ==== dataset/files.py ====
-"""How the tools write their files."""
+"""How the tools write their files, and read those that grow line by line."""
 
 import hashlib
+import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -625,6 +628,23 @@ def write_whole(path: Path, text: str) -> None:
     building = path.with_name(f".{path.name}")
     building.write_text(text, encoding="utf-8")
     building.replace(path)
+
+
+def rows_so_far(path: Path) -> list[Any]:
+    """The rows of a file of JSON lines that grows, without one that a kill cut short; none where there is no file."""
+    rows = []
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def end_last_line(path: Path) -> None:
+    """Give a last line that a kill cut short its end, so that the next row can be appended."""
+    written = path.read_bytes() if path.exists() else b""
+    if written and not written.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
 
 
 def sha256_of(path: Path) -> str:
@@ -877,7 +897,7 @@ import base
 import qmd
 import reward
 from dataset.console import console_for_tables, tracked
-from dataset.files import sha256_of, write_whole
+from dataset.files import rows_so_far, sha256_of, write_whole
 from dataset.schema import EvalQuery
 from expander import Expander, Generation
 
@@ -993,16 +1013,8 @@ def judge(query: EvalQuery, seed: int, generation: Generation) -> dict[str, Any]
 
 def _read_partial(path: Path, settings: Settings) -> list[dict[str, Any]]:
     """The rows of an interrupted evaluation under the same settings; none of any other."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    if not lines or lines[0] != settings.model_dump_json():
-        return []
-    rows = []
-    for line in lines[1:]:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:  # cut short by a kill
-            break
-    return rows
+    described, *rows = rows_so_far(path) or [None]
+    return rows if described == settings.model_dump(mode="json") else []
 
 
 def evaluate(
@@ -2072,6 +2084,13 @@ def _latin_votes(text: str) -> dict[str, float]:
     return votes
 
 
+def _leader(votes: dict[str, float]) -> tuple[str | None, float, float]:
+    """The language with the most votes, how many these are, and how many the next one has."""
+    best = max(votes, key=votes.get, default=None)
+    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
+    return best, votes.get(best, 0.0), runner_up
+
+
 def _script_language(found: dict[str, int], text: str) -> str:
     for script, code in (("kana", "ja"), ("hangul", "ko"), ("cyrillic", "ru"), ("arabic", "ar"), ("devanagari", "hi")):
         if found.get(script, 0) * 8 >= sum(found.values()):
@@ -2088,18 +2107,16 @@ def query_language(query: str) -> str | None:
     words decide, for English frequent words too; a query of names and rare words alone stays undecided.
     """
     votes = _latin_votes(query)
-    best = max(votes, key=votes.get, default=None)
     found = scripts(query)
-    if found and not (best and votes[best] >= 2 and sum(found.values()) < len(_LATIN.findall(query))):
+    if found and not (max(votes.values(), default=0) >= 2 and sum(found.values()) < len(_LATIN.findall(query))):
         return _script_language(found, query)
     for letters, code in _TELLING_LETTERS:
         if not letters.isdisjoint(query.lower()):
             votes[code] = votes.get(code, 0.0) + 1.0
             break
-    best = max(votes, key=votes.get, default=None)
-    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
+    best, most, runner_up = _leader(votes)
     # Two words, or one of English: a lone function word of another language may be a technical term ("pod", "die").
-    if best and votes[best] > runner_up and votes[best] >= (1 if best == "en" and query.isascii() else 1.5):
+    if most > runner_up and most >= (1 if best == "en" and query.isascii() else 1.5):
         return best
     tokens = words(query)
     frequent = sum(token in lexicon.COMMON_ENGLISH and token not in lexicon.PRODUCT_NAMES for token in tokens)
@@ -2147,16 +2164,15 @@ def in_other_language(
     return own == 0 or units * 2 < foreign or len(_OTHER_SCRIPT.findall(rest)) > 3 * own
 
 
+# Function words that English does not have.
+NOT_ENGLISH = frozenset(word for word, codes in lexicon.LANGUAGES_OF_WORD.items() if "en" not in codes)
+
+
 def plainly_in(sentence: str) -> str | None:
     """The Latin-script language that the function words of a sentence tell beyond doubt, quotations aside."""
     votes = _latin_votes(_QUOTED.sub(" ", sentence))
-    best = max(votes, key=votes.get, default=None)
-    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
-    return best if best and votes[best] >= 1.5 and runner_up < votes[best] / 2 else None
-
-
-# Function words that English does not have.
-NOT_ENGLISH = frozenset(word for word, codes in lexicon.LANGUAGES_OF_WORD.items() if "en" not in codes)
+    best, most, runner_up = _leader(votes)
+    return best if most >= 1.5 and runner_up < most / 2 else None
 
 
 def has_word_of(language: str, query: str) -> bool:

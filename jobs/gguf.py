@@ -1505,10 +1505,13 @@ def run(main: Callable[[], int]) -> None:
     sys.exit(code)
 
 # ==== dataset/files.py ====
-"""How the tools write their files."""
+"""How the tools write their files, and read those that grow line by line."""
 
 import hashlib
+import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -1517,6 +1520,23 @@ def write_whole(path: Path, text: str) -> None:
     building = path.with_name(f".{path.name}")
     building.write_text(text, encoding="utf-8")
     building.replace(path)
+
+
+def rows_so_far(path: Path) -> list[Any]:
+    """The rows of a file of JSON lines that grows, without one that a kill cut short; none where there is no file."""
+    rows = []
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def end_last_line(path: Path) -> None:
+    """Give a last line that a kill cut short its end, so that the next row can be appended."""
+    written = path.read_bytes() if path.exists() else b""
+    if written and not written.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
 
 
 def sha256_of(path: Path) -> str:
@@ -2210,7 +2230,7 @@ import base
 import qmd
 import reward
 from dataset.console import console_for_tables, tracked
-from dataset.files import sha256_of, write_whole
+from dataset.files import rows_so_far, sha256_of, write_whole
 from dataset.schema import EvalQuery
 from expander import Expander, Generation
 
@@ -2326,16 +2346,8 @@ def judge(query: EvalQuery, seed: int, generation: Generation) -> dict[str, Any]
 
 def _read_partial(path: Path, settings: Settings) -> list[dict[str, Any]]:
     """The rows of an interrupted evaluation under the same settings; none of any other."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    if not lines or lines[0] != settings.model_dump_json():
-        return []
-    rows = []
-    for line in lines[1:]:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:  # cut short by a kill
-            break
-    return rows
+    described, *rows = rows_so_far(path) or [None]
+    return rows if described == settings.model_dump(mode="json") else []
 
 
 def evaluate(
@@ -3068,13 +3080,13 @@ line a query. How the answers are scored later changes nothing in it.
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import qmd
 from dataset.console import tracked
+from dataset.files import end_last_line, rows_so_far
 from evaluation import identity
 from expander import Decoding, Expander, Generation
 
@@ -3109,32 +3121,17 @@ def kept_in(expander: Expander, asking: Asking, folder: Path = FOLDER) -> Path:
     return folder / f"{hashlib.sha256(described.encode()).hexdigest()[:16]}.jsonl"
 
 
-def kept_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines that grows as answers come; none where there is no file.
-
-    A last line that a kill cut short is left out and gets its end, so that the next one can be appended.
-    """
-    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    if lines[-1]:
-        with path.open("ab") as file:
-            file.write(b"\n")
-    rows = []
-    for line in lines:
-        with suppress(ValueError):
-            rows.append(json.loads(line))
-    return rows
-
-
 def generations(
     expander: Expander, queries: Sequence[str], asking: Asking = Asking(), folder: Path = FOLDER
 ) -> list[Generation]:
     """What `expander` says to each query: read where it was asked before, generated and kept where it was not."""
     path = kept_in(expander, asking, folder)
-    rows = [row for row in kept_rows(path) if "query" in row]  # all but the line that describes them
+    rows = [row for row in rows_so_far(path) if "query" in row]  # all but the line that describes them
     known = {row.pop("query"): Generation(**row) for row in rows}
     missing = [query for query in dict.fromkeys(queries) if query not in known]
     if missing:
         path.parent.mkdir(parents=True, exist_ok=True)
+        end_last_line(path)
         with path.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
                 file.write(json.dumps(_described(expander, asking)) + "\n")
@@ -3979,6 +3976,13 @@ def _latin_votes(text: str) -> dict[str, float]:
     return votes
 
 
+def _leader(votes: dict[str, float]) -> tuple[str | None, float, float]:
+    """The language with the most votes, how many these are, and how many the next one has."""
+    best = max(votes, key=votes.get, default=None)
+    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
+    return best, votes.get(best, 0.0), runner_up
+
+
 def _script_language(found: dict[str, int], text: str) -> str:
     for script, code in (("kana", "ja"), ("hangul", "ko"), ("cyrillic", "ru"), ("arabic", "ar"), ("devanagari", "hi")):
         if found.get(script, 0) * 8 >= sum(found.values()):
@@ -3995,18 +3999,16 @@ def query_language(query: str) -> str | None:
     words decide, for English frequent words too; a query of names and rare words alone stays undecided.
     """
     votes = _latin_votes(query)
-    best = max(votes, key=votes.get, default=None)
     found = scripts(query)
-    if found and not (best and votes[best] >= 2 and sum(found.values()) < len(_LATIN.findall(query))):
+    if found and not (max(votes.values(), default=0) >= 2 and sum(found.values()) < len(_LATIN.findall(query))):
         return _script_language(found, query)
     for letters, code in _TELLING_LETTERS:
         if not letters.isdisjoint(query.lower()):
             votes[code] = votes.get(code, 0.0) + 1.0
             break
-    best = max(votes, key=votes.get, default=None)
-    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
+    best, most, runner_up = _leader(votes)
     # Two words, or one of English: a lone function word of another language may be a technical term ("pod", "die").
-    if best and votes[best] > runner_up and votes[best] >= (1 if best == "en" and query.isascii() else 1.5):
+    if most > runner_up and most >= (1 if best == "en" and query.isascii() else 1.5):
         return best
     tokens = words(query)
     frequent = sum(token in lexicon.COMMON_ENGLISH and token not in lexicon.PRODUCT_NAMES for token in tokens)
@@ -4054,16 +4056,15 @@ def in_other_language(
     return own == 0 or units * 2 < foreign or len(_OTHER_SCRIPT.findall(rest)) > 3 * own
 
 
+# Function words that English does not have.
+NOT_ENGLISH = frozenset(word for word, codes in lexicon.LANGUAGES_OF_WORD.items() if "en" not in codes)
+
+
 def plainly_in(sentence: str) -> str | None:
     """The Latin-script language that the function words of a sentence tell beyond doubt, quotations aside."""
     votes = _latin_votes(_QUOTED.sub(" ", sentence))
-    best = max(votes, key=votes.get, default=None)
-    runner_up = max((n for code, n in votes.items() if code != best), default=0.0)
-    return best if best and votes[best] >= 1.5 and runner_up < votes[best] / 2 else None
-
-
-# Function words that English does not have.
-NOT_ENGLISH = frozenset(word for word, codes in lexicon.LANGUAGES_OF_WORD.items() if "en" not in codes)
+    best, most, runner_up = _leader(votes)
+    return best if most >= 1.5 and runner_up < most / 2 else None
 
 
 def has_word_of(language: str, query: str) -> bool:

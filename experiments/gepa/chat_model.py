@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import base
+from dataset.files import end_last_line, rows_so_far
 from expander import Generation
-from generations import kept_rows
 
 if TYPE_CHECKING:
     from litellm import ModelResponse
@@ -62,10 +62,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        rows = kept_rows(path)
-        self.answers = {row.pop("key"): Answer(**row) for row in rows}
+        self.answers = {row.pop("key"): Answer(**row) for row in rows_so_far(path)}
         self.earlier = frozenset(self.answers)
         path.parent.mkdir(parents=True, exist_ok=True)
+        end_last_line(path)
 
     def keep(self, key: str, answer: Answer) -> None:
         """Note an answer."""

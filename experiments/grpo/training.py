@@ -24,8 +24,9 @@ import qmd
 import report
 import rewards
 import sft
-from callbacks import CleanStop, ClockCheckpoints, Metrics, keep_until, read_metrics
+from callbacks import CleanStop, ClockCheckpoints, Metrics, keep_until
 from collection import Collection, JudgedQuery, load_collection
+from dataset.files import rows_so_far
 from dataset.schema import EvalQuery
 from expander import TransformersExpander
 from guards import Measurement
@@ -365,7 +366,7 @@ def _finish(
         after = measure(expander, *asked, step=kept.step)
     found = report.compare(before, after, settings.rewards, watch.stopped)
     report.write(found, output)
-    report.draw(read_metrics(output / "metrics.jsonl"), watch.history, settings.rewards, output / report.CURVE)
+    report.draw(rows_so_far(output / "metrics.jsonl"), watch.history, settings.rewards, output / report.CURVE)
     below = output / base.SFT
     below.mkdir(exist_ok=True)
     for name in ("adapter_config.json", base.ADAPTER):
