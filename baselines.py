@@ -33,15 +33,15 @@ def rarest_words(query: str, count: int) -> list[str]:
     """The `count` rarest words of a query, in its order.
 
     Rarity is wordfreq's frequency in the query's language: nothing is learnt from a collection. Words of languages that
-    are written without spaces are those of `language.words`, characters and katakana runs among them.
+    are written without spaces are those of `language.words`, characters and katakana runs among them; they count as
+    the rarest, since wordfreq needs a tokeniser of its own for them, and Latin words beside them as English ones.
     """
     from wordfreq import available_languages, zipf_frequency
 
     code = language.query_language(query)
-    code = code if code in available_languages() else "en"
+    code = code if code in available_languages() and code not in ("zh", "ja", "ko") else "en"
 
     def frequency(word: str) -> float:
-        # A tokeniser of its own would be needed to look a Chinese, Japanese or Korean word up: there, order decides.
         return 0.0 if language.IS_CJK.search(word) else zipf_frequency(word, code)
 
     words = list(dict.fromkeys(language.words(query)))

@@ -11,7 +11,7 @@ import hub
 import qmd
 from dataset import prepare_data
 from dataset.schema import SchemaError, normalize
-from recipe import Adapted, Recipe, RecipeError
+from recipe import Adapted, Recipe, RecipeError, Training
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -41,7 +41,7 @@ def prepared_rows(
     data: Path,
     output: Path,
     limit: int | None,
-    vec_lines: int = prepare_data.VEC_LINES,
+    how: prepare_data.Preparation = prepare_data.USUAL,
     no_think_share: float = 1,
 ) -> tuple[dict[str, list[dict[str, str]]], dict]:
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
@@ -50,26 +50,33 @@ def prepared_rows(
     Hub) is checked and taken as it is. What is prepared is what QMD serves, and held out for the loss; `/no_think` is
     left out of what is trained where the recipe wants that. Raises SchemaError.
     """
-    rows, info = _served_rows(data, output, vec_lines)
+    rows, info = _served_rows(data, output, how)
     if not rows["train"]:
         raise SchemaError(data, None, "leaves no example to train on")
     learned = [_asked(row, no_think_share) for row in rows["train"][:limit]]
     return {"train": learned, "val": rows["val"][:limit]}, info
 
 
-def _served_rows(data: Path, output: Path, vec_lines: int) -> tuple[dict[str, list[dict[str, str]]], dict]:
+def learned_lines(training: Training) -> prepare_data.Preparation:
+    """How a recipe wants the data prepared."""
+    return prepare_data.Preparation(vec_lines=training.vec_lines, hyde_lines=training.hyde_lines)
+
+
+def _served_rows(
+    data: Path, output: Path, how: prepare_data.Preparation
+) -> tuple[dict[str, list[dict[str, str]]], dict]:
     if prepare_data.is_prepared(data):
         rows, info = prepare_data.read_prepared(data)
-        if info["parameters"]["vec_lines"] != vec_lines:
-            raise RecipeError(
-                f"training.vec_lines is {vec_lines}; {data} was prepared with {info['parameters']['vec_lines']}"
-            )
+        for key in ("vec_lines", "hyde_lines"):
+            asked, found = getattr(how, key), info["parameters"][key]
+            if asked != found:
+                raise RecipeError(f"training.{key} is {asked}; {data} was prepared with {found}")
         return rows, {**info, "source": hub.source_of(data)}
     folder = ROOT / "data" / "train" if data.resolve() == ROOT / "data" else output / "data"
-    if prepare_data.is_current(data, folder, vec_lines=vec_lines):
+    if prepare_data.is_current(data, folder, how):
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     else:
-        info = prepare_data.prepare(data, folder, vec_lines=vec_lines)
+        info = prepare_data.prepare(data, folder, how)
     rows = {
         split: [json.loads(row) for row in (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
         for split in prepare_data.SPLITS
@@ -186,7 +193,7 @@ def dry_run(recipe: Recipe, data: Path, output: Path, limit: int | None) -> int:
     """Print what `train` would do; loads no weights."""
     import yaml
 
-    asked = (recipe.training.vec_lines, recipe.training.no_think_share)
+    asked = (learned_lines(recipe.training), recipe.training.no_think_share)
     with tempfile.TemporaryDirectory() as folder:
         if data.resolve() != ROOT / "data":
             output = Path(folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import base
 from dataset.files import rows_so_far, write_whole
-from plan import architecture, choose_device, encode, lora_config, prepared_rows
+from plan import architecture, choose_device, encode, learned_lines, lora_config, prepared_rows
 from recipe import Adapted, Fitting, Recipe, RecipeError
 
 ROOT = Path(__file__).resolve().parent
@@ -237,7 +237,7 @@ def train(
     transformers.logging.set_verbosity_error()
     check_reporting(recipe.training.report_to)
     hardware = _hardware(recipe)
-    rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines, recipe.training.no_think_share)
+    rows, info = prepared_rows(data, output, limit, learned_lines(recipe.training), recipe.training.no_think_share)
     checkpoint = open_run(recipe, info, output, resume, limit)
     if finished(output):
         print(f"{output} holds this run's adapter already: nothing to train")

@@ -63,6 +63,20 @@ def share_in_own_hyde(examples: Iterable[TrainingExample]) -> float:
     return _share(found)
 
 
+def share_with_own_pairs(examples: Iterable[TrainingExample]) -> float:
+    """Of the queries of three content words and more, the share answered by two lex lines of their own words."""
+    found = []
+    for example in examples:
+        asked, mode = qmd.split_mode(example.query)
+        asked_words = set(language.words(asked))
+        if mode or len(asked_words - language.stop_words(language.query_language(asked))) < 3:
+            continue
+        own = language.stems(asked_words)
+        lex = [line.text for line in example.output if line.type == "lex"]
+        found.append(sum(language.stems(language.words(line)) <= own for line in lex) >= 2)
+    return _share(found)
+
+
 def _share(found: Sequence[bool]) -> float:
     return sum(found) / len(found) if found else 0.0
 
@@ -147,6 +161,7 @@ def analyze(examples: Sequence[TrainingExample]) -> dict:
             "lex lines of at most 3 terms": _share([t <= 3 for t in terms]),
             "longest lex line, terms": max(terms, default=0),
             "examples with a lex line that stands in their hyde": share_in_own_hyde(examples),
+            "longer queries with two lex lines of their own words": share_with_own_pairs(examples),
             "most frequent opening of vec, share": max(openings(texts["vec"]).values(), default=0)
             / max(1, len(texts["vec"])),
             "most frequent opening of hyde, share": max(openings(texts["hyde"]).values(), default=0)

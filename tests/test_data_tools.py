@@ -12,6 +12,7 @@ import pytest
 
 import qmd
 from dataset import analyze_data, prepare_data, score_data, validate_schema
+from dataset.prepare_data import Preparation
 from dataset.schema import SchemaError, TrainingExample, load_examples, load_queries
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -175,7 +176,7 @@ def rows(folder: Path) -> dict[str, list[dict]]:
 
 
 def test_prepared_rows_are_prompt_and_completion(tmp_path: Path) -> None:
-    prepare_data.prepare(write(tmp_path / "x.jsonl", GOOD), tmp_path / "out", plain_share=0)
+    prepare_data.prepare(write(tmp_path / "x.jsonl", GOOD), tmp_path / "out", Preparation(plain_share=0))
     (row,) = [row for split in rows(tmp_path / "out").values() for row in split]
     assert row["query"] == GOOD["query"]
     assert row["prompt"] == qmd.chatml_prompt(GOOD["query"])
@@ -188,7 +189,7 @@ def test_prepared_rows_are_prompt_and_completion(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "vec_lines", "kept"),
     [
-        (None, prepare_data.VEC_LINES, ["hyde", "lex", "lex", "vec"]),
+        (None, 1, ["hyde", "lex", "lex", "vec"]),
         (None, 2, ["hyde", "lex", "lex", "vec", "vec"]),
         (None, 7, ["hyde", "lex", "lex", "vec", "vec"]),
         ("postgresql default port /only:vec", 1, ["vec", "vec"]),
@@ -197,21 +198,32 @@ def test_prepared_rows_are_prompt_and_completion(tmp_path: Path) -> None:
 def test_the_first_vec_lines_are_learned(query: str | None, vec_lines: int, kept: list[str], tmp_path: Path) -> None:
     output = [line for line in GOOD["output"] if line[0] in kept]
     data = write(tmp_path / "x.jsonl", changed(query, output))
-    prepare_data.prepare(data, tmp_path / "out", vec_lines=vec_lines)
+    prepare_data.prepare(data, tmp_path / "out", Preparation(vec_lines=vec_lines))
     (row,) = [row for split in rows(tmp_path / "out").values() for row in split]
     lines, other = qmd.parse(row["completion"])
     assert [line.type for line in lines] == kept
     assert [[line.type, line.text] for line in lines] == output[: len(kept)]
     assert not other
-    assert prepare_data.is_current(data, tmp_path / "out", vec_lines=vec_lines)
-    assert not prepare_data.is_current(data, tmp_path / "out", vec_lines=vec_lines + 1)
+    assert prepare_data.is_current(data, tmp_path / "out", Preparation(vec_lines=vec_lines))
+    assert not prepare_data.is_current(data, tmp_path / "out", Preparation(vec_lines=vec_lines + 1))
 
 
-def test_prepare_refuses_to_leave_no_vec_line(tmp_path: Path) -> None:
+def test_hydes_are_left_out_for_a_model_that_should_not_invent(tmp_path: Path) -> None:
+    asked = changed("postgresql default port /only:hyde", [line for line in GOOD["output"] if line[0] == "hyde"])
+    data = write(tmp_path / "x.jsonl", GOOD, asked)
+    prepare_data.prepare(data, tmp_path / "out", Preparation(hyde_lines=0))
+    found = {row["query"]: row["completion"] for split in rows(tmp_path / "out").values() for row in split}
+    assert [line.type for line in qmd.parse(found[GOOD["query"]])[0]] == ["lex", "lex", "vec"]
+    assert [line.type for line in qmd.parse(found[asked["query"]])[0]] == ["hyde"]
+    assert not prepare_data.is_current(data, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--vec-lines", "0"), ("--hyde-lines", "2")])
+def test_prepare_refuses_a_number_of_lines_that_can_not_be(flag: str, value: str, tmp_path: Path) -> None:
     data = write(tmp_path / "x.jsonl", GOOD)
-    done = run("prepare_data.py", "--data", data, "--output", tmp_path / "out", "--vec-lines", "0")
+    done = run("prepare_data.py", "--data", data, "--output", tmp_path / "out", flag, value)
     assert done.returncode == 2
-    assert "vec_lines is 0" in done.stderr
+    assert f"{flag[2:].replace('-', '_')} is {value}" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -220,7 +232,7 @@ def test_prepared_text_is_what_the_models_template_makes(
     tokenizer: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     real = request.getfixturevalue(tokenizer)
-    prepare_data.prepare(write(tmp_path / "x.jsonl", GOOD), tmp_path / "out", plain_share=0)
+    prepare_data.prepare(write(tmp_path / "x.jsonl", GOOD), tmp_path / "out", Preparation(plain_share=0))
     (row,) = [row for split in rows(tmp_path / "out").values() for row in split]
     chat = [*qmd.messages(GOOD["query"]), {"role": "assistant", "content": row["completion"]}]
     templated = real.apply_chat_template(chat, tokenize=False)
@@ -232,7 +244,7 @@ def test_prepared_text_is_what_the_models_template_makes(
 def test_share_without_system_turn(tmp_path: Path) -> None:
     data = write(tmp_path / "x.jsonl", *many(600))
     for share in (0, 0.3, 1):
-        info = prepare_data.prepare(data, tmp_path / "out", plain_share=share)
+        info = prepare_data.prepare(data, tmp_path / "out", Preparation(plain_share=share))
         assert info["counts"]["with system turn"] / 600 == pytest.approx(1 - share, abs=0.06)
         prompts = [row["prompt"] for split in rows(tmp_path / "out").values() for row in split]
         assert sum(qmd.SYSTEM_PROMPT in prompt for prompt in prompts) == info["counts"]["with system turn"]
@@ -328,7 +340,7 @@ def test_prepare_command_refuses_shares_outside_0_to_1(tmp_path: Path) -> None:
 
 
 def test_what_was_prepared_is_read_as_it_was_written(tmp_path: Path) -> None:
-    info = prepare_data.prepare(write(tmp_path / "x.jsonl", *many(30)), tmp_path / "out", plain_share=0.5)
+    info = prepare_data.prepare(write(tmp_path / "x.jsonl", *many(30)), tmp_path / "out", Preparation(plain_share=0.5))
     assert prepare_data.read_prepared(tmp_path / "out") == (rows(tmp_path / "out"), info)
 
 
@@ -538,6 +550,18 @@ def test_analysis_of_known_data() -> None:
     assert figures["examples without hyde"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(
+    ("lex", "share"),
+    [
+        (["redis eviction", "eviction policies", "redis maxmemory"], 1.0),
+        (["redis eviction", "redis maxmemory", "eviction lru"], 0.0),
+    ],
+)
+def test_two_lex_lines_of_the_query_s_own_words(lex: list[str], share: float) -> None:
+    data = [example("which eviction policy does redis use", lex=lex), example("redis lru", lex=["redis lfu"])]
+    assert analyze_data.share_with_own_pairs(data) == share, "a query of two words has no pair but itself"
+
+
 def test_templates_leave_fingerprints() -> None:
     data = [
         example(
@@ -596,6 +620,7 @@ def test_the_data_is_worth_training_on() -> None:
     assert figures["lex lines of at most 3 terms"] >= 0.95
     assert figures["longest lex line, terms"] <= 4
     assert figures["examples with a lex line that stands in their hyde"] >= 0.85
+    assert figures["longer queries with two lex lines of their own words"] >= 0.9
     assert figures["lex lines with filler"] == 0
     assert figures["most frequent opening of vec, share"] <= 0.01
     assert figures["most frequent opening of hyde, share"] <= 0.01

@@ -14,7 +14,7 @@ import packing
 import plan
 import qmd
 import sft
-from dataset.prepare_data import row_of
+from dataset.prepare_data import Preparation, row_of
 from dataset.schema import load_examples
 from evaluation import read_results
 from expand import load_expander
@@ -66,7 +66,7 @@ def test_a_padded_batch_has_the_loss_of_its_examples_and_a_packed_one_has_not(ti
 
     recipe = load_recipe(RECIPE, [f"model.base={tiny_lfm2}", "training.dtype=float32"])
     tokenizer = base.load_tokenizer(str(tiny_lfm2))
-    rows = [row_of(example, plain_share=0.3, vec_lines=1) for example in load_examples(ROOT / "data")[::500]]
+    rows = [row_of(example, Preparation(plain_share=0.3)) for example in load_examples(ROOT / "data")[::500]]
     data = sft.encoded(rows, tokenizer, 1024)
     trainer = sft._trainer(recipe, sft._hardware(recipe), {"train": data, "val": data}, tokenizer, tmp_path)
     model = trainer.model.eval()

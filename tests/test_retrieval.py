@@ -328,6 +328,7 @@ def test_samples_of_a_query_are_averaged(collection: Collection, index: Index) -
             ["mqtt broker", "mqtt silent", "mqtt esp32", "broker silent", "broker esp32", "silent esp32"],
         ),
         ("wo ist die Gebrauchsanweisung vom Geschirrspüler", None),
+        ("iPhone 18 の 発売", ["iphone 18", "iphone 発", "iphone 売", "18 発", "18 売", "発 売"]),
     ],
 )
 def test_rare_pairs_pair_the_four_rarest_words(query: str, lines: list[str] | None) -> None:

@@ -13,7 +13,7 @@ import base
 import packing
 import qmd
 import sft
-from dataset.prepare_data import row_of
+from dataset.prepare_data import Preparation, row_of
 from dataset.schema import SchemaError, load_examples
 from evaluation import read_results
 from recipe import RecipeError, load_recipe
@@ -73,7 +73,7 @@ def test_trained_tokens_are_the_served_prompt_the_target_and_the_end_of_turn(
 ) -> None:
     real = request.getfixturevalue(tokenizer)
     for example in load_examples(ROOT / "data")[::9]:
-        row = row_of(example, plain_share=0, vec_lines=3)
+        row = row_of(example, Preparation(plain_share=0, vec_lines=3))
         encoded = sft.encode(row, real, 512)
         prompt = served_tokens(real, example.query)
         ids, labels = encoded["input_ids"], encoded["labels"]
@@ -268,7 +268,7 @@ def test_a_packed_batch_has_the_loss_and_gradients_of_a_padded_one(
     folder = request.getfixturevalue(base)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     examples = [
-        sft.encode(row_of(example, plain_share=0.3, vec_lines=2), tokenizer, 1024)
+        sft.encode(row_of(example, Preparation(plain_share=0.3, vec_lines=2)), tokenizer, 1024)
         for example in load_examples(ROOT / "data")[::200]
     ]
     longest = max(len(example["input_ids"]) for example in examples)

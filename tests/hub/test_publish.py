@@ -418,7 +418,7 @@ def prepared(folder: Path, *queries: str) -> Path:
     folder.mkdir()
     source = folder / "source.jsonl"
     source.write_text("".join(json.dumps({**EXAMPLE, "query": query}) + "\n" for query in queries))
-    prepare_data.prepare(source, folder / "train", val_share=0)
+    prepare_data.prepare(source, folder / "train", prepare_data.Preparation(val_share=0))
     return folder / "train"
 
 
