@@ -797,15 +797,15 @@ def rarest_words(query: str, count: int) -> list[str]:
     """The `count` rarest words of a query, in its order.
 
     Rarity is wordfreq's frequency in the query's language: nothing is learnt from a collection. Words of languages that
-    are written without spaces are those of `language.words`, characters and katakana runs among them.
+    are written without spaces are those of `language.words`, characters and katakana runs among them; they count as
+    the rarest, since wordfreq needs a tokeniser of its own for them, and Latin words beside them as English ones.
     """
     from wordfreq import available_languages, zipf_frequency
 
     code = language.query_language(query)
-    code = code if code in available_languages() else "en"
+    code = code if code in available_languages() and code not in ("zh", "ja", "ko") else "en"
 
     def frequency(word: str) -> float:
-        # A tokeniser of its own would be needed to look a Chinese, Japanese or Korean word up: there, order decides.
         return 0.0 if language.IS_CJK.search(word) else zipf_frequency(word, code)
 
     words = list(dict.fromkeys(language.words(query)))
@@ -1555,7 +1555,8 @@ Every example goes through the schema; of equal queries (Unicode, case and space
 speak the same, so no tokenizer is needed), the completion with its last newline; the trainer appends the end-of-turn
 token. QMD serves its prompt with a system turn; a share of the examples goes without, as Ollama and llama.cpp ask.
 
-Of an example's vec lines the first one is kept, or as many as `--vec-lines` says; those of `/only:vec` all stay.
+Of an example's vec lines the first one is kept, or as many as `--vec-lines` says; its hyde goes with `--hyde-lines 0`.
+What `/only:TYPE` asks for all stays.
 
 An example's place in train or val, and its system turn, hang on a hash of its query (without `/only:`), so adding data
 moves no other example. Exit code 2 on the first bad line; no prepared file changes then.
@@ -1569,7 +1570,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import qmd
@@ -1579,9 +1580,33 @@ from dataset.schema import SchemaError, TrainingExample, data_files, normalize, 
 
 ROOT = Path(__file__).resolve().parent.parent
 VAL_SHARE = 0.1
-PLAIN_SHARE = 0.2
-VEC_LINES = 1  # what search gains by one of them, a second does not add to: SCORING.md, 7
 SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is made of the examples; raises ValueError for a number that can't be."""
+
+    val_share: float = VAL_SHARE
+    """Of the queries, how many are held out."""
+    plain_share: float = 0.2
+    """Of the examples, how many go without the system turn that QMD serves."""
+    vec_lines: int = 1
+    """Of an example's vec lines, how many are learned: a second adds nothing to what one brings (SCORING.md, 7)."""
+    hyde_lines: int = 1
+    """1, or 0 for a model that knows too little of the world to invent passages (SCORING.md, 5)."""
+
+    def __post_init__(self) -> None:
+        if self.vec_lines < 1:
+            raise ValueError(f"vec_lines is {self.vec_lines}; an expansion needs one at least")
+        if self.hyde_lines not in (0, 1):
+            raise ValueError(f"hyde_lines is {self.hyde_lines}; it is 0 or 1")
+        for name in ("val_share", "plain_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1")
+
+
+USUAL = Preparation()
 
 
 def hash_share(text: str, purpose: str) -> float:
@@ -1596,21 +1621,22 @@ def split_of(query: str, val_share: float) -> str:
     return "val" if hash_share(base, "split") < val_share else "train"
 
 
-def target_of(example: TrainingExample, vec_lines: int) -> str:
-    """The text to learn: an example with the first `vec_lines` of its vec lines, or all if it asks for vec alone."""
-    if qmd.split_mode(example.query)[1] == "vec":
+def target_of(example: TrainingExample, how: Preparation) -> str:
+    """The text to learn: an example with the first so many of its vec and hyde lines; all under `/only:TYPE`."""
+    if qmd.split_mode(example.query)[1]:
         return example.render()
-    spare = [line for line in example.output if line.type == "vec"][vec_lines:]
-    return qmd.render([line for line in example.output if line not in spare])
+    of_type = {kind: [line for line in example.output if line.type == kind] for kind in ("vec", "hyde")}
+    spare = of_type["vec"][how.vec_lines :] + of_type["hyde"][how.hyde_lines :]
+    return qmd.render([line for line in example.output if line not in spare] or example.output)
 
 
-def row_of(example: TrainingExample, plain_share: float, vec_lines: int) -> dict[str, str]:
+def row_of(example: TrainingExample, how: Preparation = USUAL) -> dict[str, str]:
     """One row of the prepared files."""
-    served = hash_share(normalize(example.query), "system") >= plain_share
+    served = hash_share(normalize(example.query), "system") >= how.plain_share
     return {
         "query": example.query,
         "prompt": qmd.chatml_prompt(example.query, system=served),
-        "completion": target_of(example, vec_lines),
+        "completion": target_of(example, how),
     }
 
 
@@ -1623,7 +1649,7 @@ def combined_hash(hashes: Mapping[str, str]) -> str:
 class Report:
     """What was read and written; `as_dict` is dataset_info.json."""
 
-    parameters: dict[str, float]
+    how: Preparation
     sources: list[dict[str, str | int]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     hashes: dict[str, str] = field(default_factory=dict)
@@ -1632,7 +1658,7 @@ class Report:
         """Counts, parameters, and the hashes that tell whether the files are these and whether they are up to date."""
         return {
             "qmd_version": qmd.QMD_VERSION,
-            "parameters": self.parameters,
+            "parameters": asdict(self.how),
             "counts": dict(self.counts),
             "sources": self.sources,
             "files": {f"{split}.jsonl": self.hashes[split] for split in SPLITS},
@@ -1666,8 +1692,8 @@ def _write(path: Path, output: Path, report: Report) -> None:
         files = {split: (Path(folder) / f"{split}.jsonl").open("wb") for split in SPLITS}
         hashes = {split: hashlib.sha256() for split in SPLITS}
         for example in tracked(_unique_examples(path, report), "examples"):
-            split = split_of(example.query, report.parameters["val_share"])
-            row = row_of(example, report.parameters["plain_share"], int(report.parameters["vec_lines"]))
+            split = split_of(example.query, report.how.val_share)
+            row = row_of(example, report.how)
             line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
             files[split].write(line)
             hashes[split].update(line)
@@ -1684,48 +1710,28 @@ def _write(path: Path, output: Path, report: Report) -> None:
             (Path(folder) / name).replace(output / name)
 
 
-def prepare(
-    path: Path,
-    output: Path,
-    *,
-    val_share: float = VAL_SHARE,
-    plain_share: float = PLAIN_SHARE,
-    vec_lines: int = VEC_LINES,
-) -> dict:
+def prepare(path: Path, output: Path, how: Preparation = USUAL) -> dict:
     """Prepare the data of a file or folder into `output`; returns what dataset_info.json holds.
 
-    Raises SchemaError on a bad line and ValueError for a share outside 0 to 1 or fewer than one vec line; what `output`
-    held stays as it was.
+    Raises SchemaError on a bad line; what `output` held stays as it was.
     """
-    if vec_lines < 1:
-        raise ValueError(f"vec_lines is {vec_lines}; an expansion needs one at least")
-    for name, share in (("val_share", val_share), ("plain_share", plain_share)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name} is {share}; it is a share from 0 to 1")
     for file in data_files(path):
         if file.resolve().parent == output.resolve():
             raise SchemaError(output, None, f"holds the source {file.name}; what is prepared needs a folder of its own")
-    report = Report({"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines})
+    report = Report(how)
     report.counts.update(dict.fromkeys((*SPLITS, "duplicates", "with system turn"), 0))
     output.mkdir(parents=True, exist_ok=True)
     _write(path, output, report)
     return report.as_dict()
 
 
-def is_current(
-    path: Path,
-    output: Path,
-    *,
-    val_share: float = VAL_SHARE,
-    plain_share: float = PLAIN_SHARE,
-    vec_lines: int = VEC_LINES,
-) -> bool:
+def is_current(path: Path, output: Path, how: Preparation = USUAL) -> bool:
     """Whether `output` holds what `prepare` would make of `path` now."""
     try:
         info = json.loads((output / "dataset_info.json").read_text(encoding="utf-8"))
         sources = [(file.name, sha256_of(file)) for file in data_files(path)]
         return (
-            info["parameters"] == {"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines}
+            info["parameters"] == asdict(how)
             and info["qmd_version"] == qmd.QMD_VERSION
             and [(source["file"], source["sha256"]) for source in info["sources"]] == sources
             and all(sha256_of(output / name) == digest for name, digest in info["files"].items())
@@ -1750,7 +1756,7 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
         info = json.loads(noted.read_text(encoding="utf-8"))
         digests = {split: info["files"][f"{split}.jsonl"] for split in SPLITS}
         counts = {split: info["counts"][split] for split in (*SPLITS, "with system turn")}
-        if info["data_hash"] != combined_hash(digests) or "vec_lines" not in info["parameters"]:
+        if info["data_hash"] != combined_hash(digests) or not info["parameters"].keys() >= {"vec_lines", "hyde_lines"}:
             raise ValueError("data_hash or parameters")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
@@ -1790,17 +1796,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="a data file or a folder of them")
     parser.add_argument("--output", type=Path, default=ROOT / "data" / "train", help="the folder to write into")
-    parser.add_argument("--val-share", type=float, default=VAL_SHARE, help="share of val (default: %(default)s)")
-    parser.add_argument(
-        "--plain-share", type=float, default=PLAIN_SHARE, help="share without the system turn (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--vec-lines", type=int, default=VEC_LINES, help="vec lines kept of an example (default: %(default)s)"
-    )
+    for flag, kind, what in (
+        ("val_share", float, "share of val"),
+        ("plain_share", float, "share without the system turn"),
+        ("vec_lines", int, "vec lines kept of an example"),
+        ("hyde_lines", int, "hyde lines kept of an example, 0 or 1"),
+    ):
+        parser.add_argument(
+            f"--{flag.replace('_', '-')}",
+            type=kind,
+            default=getattr(USUAL, flag),
+            help=f"{what} (%(default)s)",
+        )
     args = parser.parse_args()
-    shares = {"val_share": args.val_share, "plain_share": args.plain_share}
     try:
-        info = prepare(args.data, args.output, **shares, vec_lines=args.vec_lines)
+        how = Preparation(args.val_share, args.plain_share, args.vec_lines, args.hyde_lines)
+        info = prepare(args.data, args.output, how)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

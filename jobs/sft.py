@@ -838,15 +838,15 @@ def rarest_words(query: str, count: int) -> list[str]:
     """The `count` rarest words of a query, in its order.
 
     Rarity is wordfreq's frequency in the query's language: nothing is learnt from a collection. Words of languages that
-    are written without spaces are those of `language.words`, characters and katakana runs among them.
+    are written without spaces are those of `language.words`, characters and katakana runs among them; they count as
+    the rarest, since wordfreq needs a tokeniser of its own for them, and Latin words beside them as English ones.
     """
     from wordfreq import available_languages, zipf_frequency
 
     code = language.query_language(query)
-    code = code if code in available_languages() else "en"
+    code = code if code in available_languages() and code not in ("zh", "ja", "ko") else "en"
 
     def frequency(word: str) -> float:
-        # A tokeniser of its own would be needed to look a Chinese, Japanese or Korean word up: there, order decides.
         return 0.0 if language.IS_CJK.search(word) else zipf_frequency(word, code)
 
     words = list(dict.fromkeys(language.words(query)))
@@ -1794,7 +1794,8 @@ Every example goes through the schema; of equal queries (Unicode, case and space
 speak the same, so no tokenizer is needed), the completion with its last newline; the trainer appends the end-of-turn
 token. QMD serves its prompt with a system turn; a share of the examples goes without, as Ollama and llama.cpp ask.
 
-Of an example's vec lines the first one is kept, or as many as `--vec-lines` says; those of `/only:vec` all stay.
+Of an example's vec lines the first one is kept, or as many as `--vec-lines` says; its hyde goes with `--hyde-lines 0`.
+What `/only:TYPE` asks for all stays.
 
 An example's place in train or val, and its system turn, hang on a hash of its query (without `/only:`), so adding data
 moves no other example. Exit code 2 on the first bad line; no prepared file changes then.
@@ -1808,7 +1809,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import qmd
@@ -1818,9 +1819,33 @@ from dataset.schema import SchemaError, TrainingExample, data_files, normalize, 
 
 ROOT = Path(__file__).resolve().parent.parent
 VAL_SHARE = 0.1
-PLAIN_SHARE = 0.2
-VEC_LINES = 1  # what search gains by one of them, a second does not add to: SCORING.md, 7
 SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is made of the examples; raises ValueError for a number that can't be."""
+
+    val_share: float = VAL_SHARE
+    """Of the queries, how many are held out."""
+    plain_share: float = 0.2
+    """Of the examples, how many go without the system turn that QMD serves."""
+    vec_lines: int = 1
+    """Of an example's vec lines, how many are learned: a second adds nothing to what one brings (SCORING.md, 7)."""
+    hyde_lines: int = 1
+    """1, or 0 for a model that knows too little of the world to invent passages (SCORING.md, 5)."""
+
+    def __post_init__(self) -> None:
+        if self.vec_lines < 1:
+            raise ValueError(f"vec_lines is {self.vec_lines}; an expansion needs one at least")
+        if self.hyde_lines not in (0, 1):
+            raise ValueError(f"hyde_lines is {self.hyde_lines}; it is 0 or 1")
+        for name in ("val_share", "plain_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1")
+
+
+USUAL = Preparation()
 
 
 def hash_share(text: str, purpose: str) -> float:
@@ -1835,21 +1860,22 @@ def split_of(query: str, val_share: float) -> str:
     return "val" if hash_share(base, "split") < val_share else "train"
 
 
-def target_of(example: TrainingExample, vec_lines: int) -> str:
-    """The text to learn: an example with the first `vec_lines` of its vec lines, or all if it asks for vec alone."""
-    if qmd.split_mode(example.query)[1] == "vec":
+def target_of(example: TrainingExample, how: Preparation) -> str:
+    """The text to learn: an example with the first so many of its vec and hyde lines; all under `/only:TYPE`."""
+    if qmd.split_mode(example.query)[1]:
         return example.render()
-    spare = [line for line in example.output if line.type == "vec"][vec_lines:]
-    return qmd.render([line for line in example.output if line not in spare])
+    of_type = {kind: [line for line in example.output if line.type == kind] for kind in ("vec", "hyde")}
+    spare = of_type["vec"][how.vec_lines :] + of_type["hyde"][how.hyde_lines :]
+    return qmd.render([line for line in example.output if line not in spare] or example.output)
 
 
-def row_of(example: TrainingExample, plain_share: float, vec_lines: int) -> dict[str, str]:
+def row_of(example: TrainingExample, how: Preparation = USUAL) -> dict[str, str]:
     """One row of the prepared files."""
-    served = hash_share(normalize(example.query), "system") >= plain_share
+    served = hash_share(normalize(example.query), "system") >= how.plain_share
     return {
         "query": example.query,
         "prompt": qmd.chatml_prompt(example.query, system=served),
-        "completion": target_of(example, vec_lines),
+        "completion": target_of(example, how),
     }
 
 
@@ -1862,7 +1888,7 @@ def combined_hash(hashes: Mapping[str, str]) -> str:
 class Report:
     """What was read and written; `as_dict` is dataset_info.json."""
 
-    parameters: dict[str, float]
+    how: Preparation
     sources: list[dict[str, str | int]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     hashes: dict[str, str] = field(default_factory=dict)
@@ -1871,7 +1897,7 @@ class Report:
         """Counts, parameters, and the hashes that tell whether the files are these and whether they are up to date."""
         return {
             "qmd_version": qmd.QMD_VERSION,
-            "parameters": self.parameters,
+            "parameters": asdict(self.how),
             "counts": dict(self.counts),
             "sources": self.sources,
             "files": {f"{split}.jsonl": self.hashes[split] for split in SPLITS},
@@ -1905,8 +1931,8 @@ def _write(path: Path, output: Path, report: Report) -> None:
         files = {split: (Path(folder) / f"{split}.jsonl").open("wb") for split in SPLITS}
         hashes = {split: hashlib.sha256() for split in SPLITS}
         for example in tracked(_unique_examples(path, report), "examples"):
-            split = split_of(example.query, report.parameters["val_share"])
-            row = row_of(example, report.parameters["plain_share"], int(report.parameters["vec_lines"]))
+            split = split_of(example.query, report.how.val_share)
+            row = row_of(example, report.how)
             line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
             files[split].write(line)
             hashes[split].update(line)
@@ -1923,48 +1949,28 @@ def _write(path: Path, output: Path, report: Report) -> None:
             (Path(folder) / name).replace(output / name)
 
 
-def prepare(
-    path: Path,
-    output: Path,
-    *,
-    val_share: float = VAL_SHARE,
-    plain_share: float = PLAIN_SHARE,
-    vec_lines: int = VEC_LINES,
-) -> dict:
+def prepare(path: Path, output: Path, how: Preparation = USUAL) -> dict:
     """Prepare the data of a file or folder into `output`; returns what dataset_info.json holds.
 
-    Raises SchemaError on a bad line and ValueError for a share outside 0 to 1 or fewer than one vec line; what `output`
-    held stays as it was.
+    Raises SchemaError on a bad line; what `output` held stays as it was.
     """
-    if vec_lines < 1:
-        raise ValueError(f"vec_lines is {vec_lines}; an expansion needs one at least")
-    for name, share in (("val_share", val_share), ("plain_share", plain_share)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name} is {share}; it is a share from 0 to 1")
     for file in data_files(path):
         if file.resolve().parent == output.resolve():
             raise SchemaError(output, None, f"holds the source {file.name}; what is prepared needs a folder of its own")
-    report = Report({"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines})
+    report = Report(how)
     report.counts.update(dict.fromkeys((*SPLITS, "duplicates", "with system turn"), 0))
     output.mkdir(parents=True, exist_ok=True)
     _write(path, output, report)
     return report.as_dict()
 
 
-def is_current(
-    path: Path,
-    output: Path,
-    *,
-    val_share: float = VAL_SHARE,
-    plain_share: float = PLAIN_SHARE,
-    vec_lines: int = VEC_LINES,
-) -> bool:
+def is_current(path: Path, output: Path, how: Preparation = USUAL) -> bool:
     """Whether `output` holds what `prepare` would make of `path` now."""
     try:
         info = json.loads((output / "dataset_info.json").read_text(encoding="utf-8"))
         sources = [(file.name, sha256_of(file)) for file in data_files(path)]
         return (
-            info["parameters"] == {"val_share": val_share, "plain_share": plain_share, "vec_lines": vec_lines}
+            info["parameters"] == asdict(how)
             and info["qmd_version"] == qmd.QMD_VERSION
             and [(source["file"], source["sha256"]) for source in info["sources"]] == sources
             and all(sha256_of(output / name) == digest for name, digest in info["files"].items())
@@ -1989,7 +1995,7 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
         info = json.loads(noted.read_text(encoding="utf-8"))
         digests = {split: info["files"][f"{split}.jsonl"] for split in SPLITS}
         counts = {split: info["counts"][split] for split in (*SPLITS, "with system turn")}
-        if info["data_hash"] != combined_hash(digests) or "vec_lines" not in info["parameters"]:
+        if info["data_hash"] != combined_hash(digests) or not info["parameters"].keys() >= {"vec_lines", "hyde_lines"}:
             raise ValueError("data_hash or parameters")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
@@ -2029,17 +2035,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="a data file or a folder of them")
     parser.add_argument("--output", type=Path, default=ROOT / "data" / "train", help="the folder to write into")
-    parser.add_argument("--val-share", type=float, default=VAL_SHARE, help="share of val (default: %(default)s)")
-    parser.add_argument(
-        "--plain-share", type=float, default=PLAIN_SHARE, help="share without the system turn (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--vec-lines", type=int, default=VEC_LINES, help="vec lines kept of an example (default: %(default)s)"
-    )
+    for flag, kind, what in (
+        ("val_share", float, "share of val"),
+        ("plain_share", float, "share without the system turn"),
+        ("vec_lines", int, "vec lines kept of an example"),
+        ("hyde_lines", int, "hyde lines kept of an example, 0 or 1"),
+    ):
+        parser.add_argument(
+            f"--{flag.replace('_', '-')}",
+            type=kind,
+            default=getattr(USUAL, flag),
+            help=f"{what} (%(default)s)",
+        )
     args = parser.parse_args()
-    shares = {"val_share": args.val_share, "plain_share": args.plain_share}
     try:
-        info = prepare(args.data, args.output, **shares, vec_lines=args.vec_lines)
+        how = Preparation(args.val_share, args.plain_share, args.vec_lines, args.hyde_lines)
+        info = prepare(args.data, args.output, how)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -5447,7 +5458,7 @@ import hub
 import qmd
 from dataset import prepare_data
 from dataset.schema import SchemaError, normalize
-from recipe import Adapted, Recipe, RecipeError
+from recipe import Adapted, Recipe, RecipeError, Training
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -5477,7 +5488,7 @@ def prepared_rows(
     data: Path,
     output: Path,
     limit: int | None,
-    vec_lines: int = prepare_data.VEC_LINES,
+    how: prepare_data.Preparation = prepare_data.USUAL,
     no_think_share: float = 1,
 ) -> tuple[dict[str, list[dict[str, str]]], dict]:
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
@@ -5486,26 +5497,33 @@ def prepared_rows(
     Hub) is checked and taken as it is. What is prepared is what QMD serves, and held out for the loss; `/no_think` is
     left out of what is trained where the recipe wants that. Raises SchemaError.
     """
-    rows, info = _served_rows(data, output, vec_lines)
+    rows, info = _served_rows(data, output, how)
     if not rows["train"]:
         raise SchemaError(data, None, "leaves no example to train on")
     learned = [_asked(row, no_think_share) for row in rows["train"][:limit]]
     return {"train": learned, "val": rows["val"][:limit]}, info
 
 
-def _served_rows(data: Path, output: Path, vec_lines: int) -> tuple[dict[str, list[dict[str, str]]], dict]:
+def learned_lines(training: Training) -> prepare_data.Preparation:
+    """How a recipe wants the data prepared."""
+    return prepare_data.Preparation(vec_lines=training.vec_lines, hyde_lines=training.hyde_lines)
+
+
+def _served_rows(
+    data: Path, output: Path, how: prepare_data.Preparation
+) -> tuple[dict[str, list[dict[str, str]]], dict]:
     if prepare_data.is_prepared(data):
         rows, info = prepare_data.read_prepared(data)
-        if info["parameters"]["vec_lines"] != vec_lines:
-            raise RecipeError(
-                f"training.vec_lines is {vec_lines}; {data} was prepared with {info['parameters']['vec_lines']}"
-            )
+        for key in ("vec_lines", "hyde_lines"):
+            asked, found = getattr(how, key), info["parameters"][key]
+            if asked != found:
+                raise RecipeError(f"training.{key} is {asked}; {data} was prepared with {found}")
         return rows, {**info, "source": hub.source_of(data)}
     folder = ROOT / "data" / "train" if data.resolve() == ROOT / "data" else output / "data"
-    if prepare_data.is_current(data, folder, vec_lines=vec_lines):
+    if prepare_data.is_current(data, folder, how):
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     else:
-        info = prepare_data.prepare(data, folder, vec_lines=vec_lines)
+        info = prepare_data.prepare(data, folder, how)
     rows = {
         split: [json.loads(row) for row in (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
         for split in prepare_data.SPLITS
@@ -5622,7 +5640,7 @@ def dry_run(recipe: Recipe, data: Path, output: Path, limit: int | None) -> int:
     """Print what `train` would do; loads no weights."""
     import yaml
 
-    asked = (recipe.training.vec_lines, recipe.training.no_think_share)
+    asked = (learned_lines(recipe.training), recipe.training.no_think_share)
     with tempfile.TemporaryDirectory() as folder:
         if data.resolve() != ROOT / "data":
             output = Path(folder)
@@ -6788,6 +6806,8 @@ class Training(Fitting):
     """Tokens; a longer example is an error, since cutting one would teach to stop in mid-line."""
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
+    hyde_lines: Annotated[int, Field(ge=0, le=1)] = 1
+    """0 leaves the hydes out, but for `/only:hyde`: what a small model invents leads search astray (SCORING.md, 5)."""
     no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
     """Of the trained prompts, how many hold the `/no_think` that QMD sends to every model; only Qwen3 knows it."""
     attention: Literal["auto", "packed", "eager", "sdpa", "flash_attention_2"] = "auto"
@@ -8006,7 +8026,7 @@ from typing import TYPE_CHECKING, Any
 
 import base
 from dataset.files import rows_so_far, write_whole
-from plan import architecture, choose_device, encode, lora_config, prepared_rows
+from plan import architecture, choose_device, encode, learned_lines, lora_config, prepared_rows
 from recipe import Adapted, Fitting, Recipe, RecipeError
 
 ROOT = Path(__file__).resolve().parent
@@ -8232,7 +8252,7 @@ def train(
     transformers.logging.set_verbosity_error()
     check_reporting(recipe.training.report_to)
     hardware = _hardware(recipe)
-    rows, info = prepared_rows(data, output, limit, recipe.training.vec_lines, recipe.training.no_think_share)
+    rows, info = prepared_rows(data, output, limit, learned_lines(recipe.training), recipe.training.no_think_share)
     checkpoint = open_run(recipe, info, output, resume, limit)
     if finished(output):
         print(f"{output} holds this run's adapter already: nothing to train")
