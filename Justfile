@@ -14,10 +14,11 @@ test *ARGS:
 reward:
     uv run reward.py
 
-# Schema, data rules and score of every example.
+# Schema, data rules and score of every example; without arguments the limits of data/ itself, too.
 validate *ARGS:
     uv run dataset/validate_schema.py "$@"
     uv run dataset/score_data.py "$@" --min-score 70 --worst 0
+    {{ if ARGS == "" { "uv run pytest -q tests/test_data_tools.py -k 'keeps_the_rules or worth_training_on'" } else { "" } }}
 
 score *ARGS:
     uv run dataset/score_data.py "$@"

@@ -252,7 +252,17 @@ def print_results(results: Mapping[str, Any]) -> None:
         )
     screen.print(table)
     table = Table(title="agreement of reward and search", title_justify="left")
-    for column in ("queries", "over kinds", "clear pairs", "ordered", "within queries", "ceiling", "best of", "oracle"):
+    for column in (
+        "queries",
+        "over kinds",
+        "clear pairs",
+        "ordered",
+        "within queries",
+        "ceiling",
+        "best of",
+        "oracle",
+        "share",
+    ):
         table.add_column(column, justify="left" if column == "queries" else "right")
     for name, found in results["agreement"].items():
         gain, low, high = found["best_of"]["gain"]
@@ -262,6 +272,7 @@ def print_results(results: Mapping[str, Any]) -> None:
             *(_shown(found[key]) for key in ("within_queries", "ceiling")),
             f"{gain:+.3f}, {low:+.3f} to {high:+.3f}",
             f"{found['best_of']['oracle']:+.3f}",
+            "" if found["best_of"]["share"] is None else f"{found['best_of']['share']:.0%}",
         )
     screen.print(table)
     for better, worse in results["agreement"]["all"]["pairs"]["wrong"]:

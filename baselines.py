@@ -30,7 +30,7 @@ def template(query: str) -> str:
 
 
 def rarest_words(query: str, count: int) -> list[str]:
-    """The `count` rarest words of a query, in its order.
+    """The `count` rarest words of a query, in its order; `/only:TYPE` is none of them.
 
     Rarity is wordfreq's frequency in the query's language: nothing is learnt from a collection. Words of languages that
     are written without spaces are those of `language.words`, characters and katakana runs among them; they count as
@@ -44,7 +44,7 @@ def rarest_words(query: str, count: int) -> list[str]:
     def frequency(word: str) -> float:
         return 0.0 if language.IS_CJK.search(word) else zipf_frequency(word, code)
 
-    words = list(dict.fromkeys(language.words(query)))
+    words = list(dict.fromkeys(language.words(qmd.split_mode(query)[0])))
     rarest = set(sorted(words, key=frequency)[:count])
     return [word for word in words if word in rarest]
 

@@ -1,10 +1,12 @@
 """Collections to search in: documents, queries and judgements, in BEIR's layout.
 
 A folder holds `corpus.jsonl` (`_id`, `title`, `text`, and a file's path in `metadata.path` where it has one),
-`queries.jsonl` (`_id`, `text`) and `qrels.tsv` or `qrels/test.tsv` (query-id, corpus-id, score). A folder of markdown
-notes has `*.md` in place of `corpus.jsonl`. A dataset on the hub has the same files.
+`queries.jsonl` (`_id`, `text`) and `qrels.tsv` or `qrels/test.tsv` (query-id, corpus-id, score; what stands behind
+them is a remark, and a row without a score not judged yet). A folder of markdown notes has `*.md` in place of
+`corpus.jsonl`. A dataset on the hub has the same files.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ import hub
 from dataset.schema import normalize
 
 QRELS = ("qrels.tsv", "qrels/test.tsv")
+# Folders that QMD does not index, beside hidden ones (store.js, reindexCollection).
+_NOT_INDEXED = {"node_modules", "vendor", "dist", "build"}
 _HEADING = re.compile(r"^##?\s+(.+)$", re.MULTILINE)
 _SECOND_HEADING = re.compile(r"^##\s+(.+)$", re.MULTILINE)
 
@@ -53,6 +57,16 @@ class Collection:
     queries: list[JudgedQuery]
 
 
+def collection_hash(collection: Collection) -> str:
+    """Tells whether two searches are over the same documents with the same judgements."""
+    digest = hashlib.sha256()
+    for document in collection.documents:
+        digest.update(repr(document).encode())
+    for query in collection.queries:
+        digest.update(repr((query.id, query.text, sorted(query.grades.items()))).encode())
+    return digest.hexdigest()[:16]
+
+
 def note_title(text: str, name: str) -> str:
     """The title that QMD gives a markdown file (store.js, extractTitle)."""
     found = _HEADING.search(text)
@@ -63,11 +77,15 @@ def note_title(text: str, name: str) -> str:
 
 
 def read_notes(folder: Path) -> list[Document]:
-    """The markdown files of a folder and those below it as documents, sorted by path."""
+    """The markdown files of a folder and below it that QMD would index, sorted by path. Raises CollectionError."""
     documents = []
     for path in sorted(folder.rglob("*.md")):
         inside = path.relative_to(folder)
-        text = path.read_text(encoding="utf-8")
+        if _NOT_INDEXED & set(inside.parts[:-1]) or any(part.startswith(".") for part in inside.parts):
+            continue
+        text = _text_of(path)
+        if not text.strip():
+            continue
         documents.append(
             Document(
                 inside.with_suffix("").as_posix(),
@@ -77,6 +95,15 @@ def read_notes(folder: Path) -> list[Document]:
             )
         )
     return documents
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CollectionError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CollectionError(f"{path}: is not UTF-8") from None
 
 
 def corpus_rows(documents: list[Document]) -> Iterator[str]:
@@ -95,11 +122,22 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 row = json.loads(raw)
                 if not isinstance(row, dict) or not isinstance(row["_id"], str) or not isinstance(row["text"], str):
                     raise ValueError("wants an object with the strings _id and text")
+                _check(row)
             except KeyError as error:
                 raise CollectionError(f"{path}:{number}: has no {error}") from None
             except ValueError as error:
                 raise CollectionError(f"{path}:{number}: {error}") from None
             yield number, row
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Raise ValueError unless the text is one, and title and metadata, where there, are what they should be."""
+    metadata = row.get("metadata") or {}
+    row["text"].encode()  # half an emoji is none
+    if not isinstance(row.get("title") or "", str):
+        raise ValueError("wants a string as title")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("path") or "", str):
+        raise ValueError("wants an object as metadata, a string as its path")
 
 
 def _read_corpus(path: Path) -> list[Document]:
@@ -115,14 +153,18 @@ def _read_corpus(path: Path) -> list[Document]:
 
 
 def _read_grades(path: Path) -> dict[str, dict[str, int]]:
+    """Grades by query and document, of three columns, or four as trec_eval has them; what more there is are remarks."""
     grades: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text_of(path).splitlines(), 1):
         cells = line.split("\t")
-        header = number == 1 and len(cells) >= 3 and not cells[-1].strip().lstrip("-").isdigit()
-        if header or not line.strip():
+        if len(cells) == 4:
+            del cells[1]
+        score = cells[2].strip() if len(cells) >= 3 else None
+        header = number == 1 and score and not score.lstrip("-").isdigit()
+        if header or score == "" or not line.strip():
             continue
         try:
-            query, document, grade = (cells[0], cells[2], cells[3]) if len(cells) == 4 else cells
+            query, document, grade = cells[:3]
             grades.setdefault(query, {})[document] = int(grade)
         except ValueError:
             raise CollectionError(f"{path}:{number}: wants query-id, corpus-id and score, with tabs") from None
@@ -138,7 +180,7 @@ def _on_disk(source: str) -> tuple[Path, str]:
         raise CollectionError(f"{source}: is no folder, nor the id of a dataset on the hub")
     name, revision = hub.split_revision(source)
     try:
-        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "queries.jsonl", *QRELS], "dataset")
+        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "*.md", "queries.jsonl", *QRELS], "dataset")
     except hub.HubError as error:
         raise CollectionError(
             f"{source}: is no folder here, and the hub says: {str(error).removeprefix(f'{name}: ')}"
@@ -164,8 +206,11 @@ def load_collection(source: str) -> Collection:
     for query, judged in grades.items():
         if missing := judged.keys() - known:
             raise CollectionError(f"{qrels}: judges {min(missing)!r} for {query!r}, a document that is not there")
+    rows = [row for _, row in _rows(folder / "queries.jsonl")]
+    if unasked := grades.keys() - {row["_id"] for row in rows}:
+        raise CollectionError(f"{qrels}: judges for {min(unasked)!r}, a query that is not there")
     queries: dict[str, JudgedQuery] = {}
-    for _, row in _rows(folder / "queries.jsonl"):
+    for row in rows:
         judged = grades.get(row["_id"], {})
         if any(grade > 0 for grade in judged.values()):
             query = JudgedQuery(row["_id"], row["text"], judged, row.get("metadata") or {})

@@ -34,7 +34,7 @@
 
     uv run eval_retrieval.py --collection evals/notes                      # the baselines alone
     uv run eval_retrieval.py models/smollm2 --collection evals/notes -o retrieval.json
-    uv run eval_retrieval.py --expansions theirs.jsonl --collection my_notes
+    uv run eval_retrieval.py --expansions theirs.jsonl --collection my_notes --pool to_judge.tsv
     uv run expand.py model-q8_0.gguf --json - < queries.txt > theirs.jsonl
     uv run eval_retrieval.py models/smollm2 --collection evals/notes --agreement --expansions evals/notes/written.jsonl
 
@@ -51,7 +51,7 @@ Exit code 2 for bad input.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,9 @@ import retrieval_results
 import reward
 import search
 from baselines import BASELINES
-from collection import Collection, CollectionError, JudgedQuery, load_collection
+from collection import Collection, CollectionError, JudgedQuery, collection_hash, load_collection
 from dataset import console
+from dataset.files import write_whole
 from dataset.schema import EvalQuery
 from expander import Expander
 from generations import Asking, generations
@@ -89,8 +90,15 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--agreement", action="store_true", help="compare the score with search over kinds of expansion"
     )
     parser.add_argument("--untuned", metavar="MODEL", help="for --agreement (an adapter's base, unless given)")
+    parser.add_argument(
+        "--pool", type=Path, metavar="TSV", help="write what is in a top ten and not judged, to be judged (qrels.tsv)"
+    )
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON, and a picture beside them")
     args = parser.parse_args(words)
+    if args.output and args.output.suffix == ".png":
+        parser.error("-o wants the name of the JSON file; the picture stands beside it")
+    if args.pool and args.agreement:
+        parser.error("--pool is for a search, not for --agreement")
     if args.agreement and not args.model:
         parser.error("--agreement wants a tuned model")
     if args.untuned and not args.agreement:
@@ -112,7 +120,8 @@ def _expanded(args: argparse.Namespace, queries: Sequence[JudgedQuery]) -> tuple
     expander = expand.load_expander(args.model)
     texts = [query.text for query in queries]
     said = [generations(expander, texts, Asking(seed=seed)) for seed in args.seeds]
-    found = {text: [one.text for one in samples] for text, *samples in zip(texts, *said, strict=True)}
+    # QMD falls back to lines of its own where a model says nothing; an empty text is no expansion.
+    found = {text: [one.text or "\n" for one in samples] for text, *samples in zip(texts, *said, strict=True)}
     return Path(args.model).name or args.model, found, _described(args, expander, queries)
 
 
@@ -122,12 +131,14 @@ def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[J
 
 
 def _check_name(args: argparse.Namespace) -> None:
-    """Raise CollectionError if the file of expansions has the name of something else in the results."""
-    taken = {*BASELINES, *agreement.ASKINGS, agreement.UNTUNED, "id", "text"}
-    if args.expansions and args.expansions.stem in taken:
-        raise CollectionError(
-            f"{args.expansions}: {args.expansions.stem} is the name of another system: rename the file"
-        )
+    """Raise CollectionError if the expander has the name of something else in the results."""
+    taken = {*BASELINES, *agreement.ASKINGS, agreement.UNTUNED, "id", "text", "queries"}
+    names = {args.expansions: args.expansions and args.expansions.stem}
+    if not args.agreement:
+        names[args.model] = args.model and Path(args.model).name
+    for source, name in names.items():
+        if name in taken:
+            raise CollectionError(f"{source}: {name} is the name of something else in the results: rename it")
 
 
 def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
@@ -159,7 +170,7 @@ def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str,
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """The results file. Raises LoadError, CollectionError, ResultsError, EmbeddingError."""
+    """The results file, and the pool to judge. Raises LoadError, CollectionError, ResultsError, EmbeddingError."""
     collection = load_collection(args.collection)
     queries = evaluation.spread(collection.queries, args.limit or (agreement.QUERIES if args.agreement else None))
     collection = Collection(collection.name, collection.documents, queries)
@@ -167,13 +178,26 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     settings = {
         "collection": collection.name,
         "documents": len(collection.documents),
+        "collection_hash": collection_hash(collection),
         "queries": len(queries),
         "queries_hash": evaluation.queries_hash(query.text for query in queries),
         "embedding": args.embedding,
         "bypass": args.bypass,
         "reward_version": reward.REWARD_VERSION,
     }
+    if args.pool:
+        write_pool(args.pool, collection, found["unjudged"])
     return {"format": (agreement if args.agreement else retrieval_results).FORMAT, "settings": settings, **found}
+
+
+def write_pool(path: Path, collection: Collection, unjudged: Mapping[str, Sequence[str]]) -> None:
+    """Rows for a qrels file whose score is still to be filled in, with query and title for the reader."""
+    titles = {document.id: document.title for document in collection.documents}
+    asked = {query.id: query.text for query in collection.queries}
+    rows = [("query-id", "corpus-id", "score", "query", "title")]
+    for id, found in unjudged.items():
+        rows += [(id, one, "", *(" ".join(text.split()) for text in (asked[id], titles[one]))) for one in found]
+    write_whole(path, "".join("\t".join(row) + "\n" for row in rows))
 
 
 def main() -> int:
@@ -189,10 +213,12 @@ def main() -> int:
         return 2
     shown.print_results(results)
     if args.output:
-        picture = args.output.with_suffix(".png")
+        picture = args.output.with_suffix(".png") if args.output.suffix == ".json" else Path(f"{args.output}.png")
         evaluation.write_results(results, args.output)
         shown.draw(results, picture)
         print(f"results are in {args.output}, a picture in {picture}")
+    if args.pool:
+        print(f"to be judged: {args.pool}")
     return 0
 
 

@@ -46,8 +46,9 @@ def prepared_rows(
 ) -> tuple[dict[str, list[dict[str, str]]], dict]:
     """The prepared rows of both splits and dataset_info, prepared anew where they are missing or out of date.
 
-    The repository's data goes to data/train/, somebody's own into the run's folder; data that comes prepared (from the
-    Hub) is checked and taken as it is. What is prepared is what QMD serves, and held out for the loss; `/no_think` is
+    The repository's data goes to data/train/, which is what is published, unless the recipe wants other lines of it;
+    that, and somebody's own data, goes into the run's folder. Data that comes prepared (from the Hub) is checked and
+    taken as it is. What is prepared is what QMD serves, and held out for the loss; `/no_think` is
     left out of what is trained where the recipe wants that. Raises SchemaError.
     """
     rows, info = _served_rows(data, output, how)
@@ -70,9 +71,13 @@ def _served_rows(
         for key in ("vec_lines", "hyde_lines"):
             asked, found = getattr(how, key), info["parameters"][key]
             if asked != found:
-                raise RecipeError(f"training.{key} is {asked}; {data} was prepared with {found}")
+                raise RecipeError(
+                    f"training.{key} is {asked}; {data} was prepared with {found}: take it with --set "
+                    f"training.{key}={found}"
+                )
         return rows, {**info, "source": hub.source_of(data)}
-    folder = ROOT / "data" / "train" if data.resolve() == ROOT / "data" else output / "data"
+    published = data.resolve() == ROOT / "data" and how == prepare_data.USUAL
+    folder = ROOT / "data" / "train" if published else output / "data"
     if prepare_data.is_current(data, folder, how):
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     else:
@@ -189,15 +194,13 @@ def steps_of(recipe: Recipe, examples: int, processes: int = 1) -> int:
     return math.ceil(batches / recipe.training.gradient_accumulation) * math.ceil(recipe.training.epochs)
 
 
-def dry_run(recipe: Recipe, data: Path, output: Path, limit: int | None) -> int:
+def dry_run(recipe: Recipe, data: Path, limit: int | None) -> int:
     """Print what `train` would do; loads no weights."""
     import yaml
 
     asked = (learned_lines(recipe.training), recipe.training.no_think_share)
     with tempfile.TemporaryDirectory() as folder:
-        if data.resolve() != ROOT / "data":
-            output = Path(folder)
-        rows, info = prepared_rows(data, output, limit, *asked)
+        rows, info = prepared_rows(data, Path(folder), limit, *asked)
     config = architecture(recipe)
     parameters, trainable = count_parameters(config, recipe)
     tokens, trained, estimated = _token_counts(recipe, rows["train"])

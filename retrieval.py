@@ -18,6 +18,7 @@ from retrieval_results import MAIN, MEASURES, ORIGINAL
 from search import Index, RankedList, fused
 
 SHOWN = 5  # queries hurt most
+JUDGED = 10  # documents of a ranking that should be judged: MAIN looks at no others
 
 # The texts that an expander gave for a query; several samples are averaged.
 Expansions = Mapping[str, Sequence[str]]
@@ -30,17 +31,22 @@ def read_expansions(path: Path, queries: Sequence[JudgedQuery]) -> dict[str, lis
     """
     found: dict[str, list[str]] = {query.text: [] for query in queries}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise CollectionError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CollectionError(f"{path}: is not UTF-8") from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             query, text = row["query"], row["text"]
+            f"{query}{text}".encode()  # half an emoji is none
             if not isinstance(query, str) or not isinstance(text, str):
                 raise TypeError
+        except UnicodeEncodeError:
+            raise CollectionError(f"{path}:{number}: holds a lone surrogate") from None
         except (ValueError, KeyError, TypeError):
             raise CollectionError(f"{path}:{number}: wants an object with the strings query and text") from None
         if query in found:
@@ -136,19 +142,22 @@ def measures_of(
 
 
 def _culprit(query: JudgedQuery, samples: Sequence[Sequence[RankedList]]) -> dict[str, Any]:
-    """The line without which the query would fare best."""
-    runs, lines = {}, {}
+    """The line without which the query would fare best, and how it would; None where no line alone does the harm."""
+    runs, lines, wholes = {}, {}, {}
     for number, lists in enumerate(samples):
+        wholes[number] = [id for id, _ in fused(lists)]
         for place, found in enumerate(lists):
             if not found.original:
-                key = f"{number}/{place}"
-                runs[key] = [id for id, _ in fused([*lists[:place], *lists[place + 1 :]])]
-                lines[key] = found.line
-    if not runs:
+                runs[number, place] = [id for id, _ in fused([*lists[:place], *lists[place + 1 :]])]
+                lines[number, place] = found.line
+    tried = {str(key): run for key, run in {**runs, **wholes}.items()}
+    measured = {key: found[MAIN] for key, found in measure(dict.fromkeys(tried, query.grades), tried).items()}
+    gains = {(number, place): measured[str((number, place))] - measured[str(number)] for number, place in runs}
+    worst = max(gains, key=gains.__getitem__, default=None)
+    if worst is None or gains[worst] <= 0:
         return {"line": None, "without": None}
-    measured = measure(dict.fromkeys(runs, query.grades), runs)
-    best = max(runs, key=lambda key: measured[key][MAIN])
-    return {"line": str(lines[best]), "without": round(measured[best][MAIN], 4)}
+    expanded = mean(measured[str(number)] for number in wholes)
+    return {"line": str(lines[worst]), "without": round(expanded + gains[worst] / len(wholes), 4)}
 
 
 def _group(query: str, line: qmd.Line) -> str:
@@ -226,8 +235,10 @@ def evaluate(
             for query in queries
         ],
     }
+    results["unjudged"] = _unjudged(searched["lists"], queries)
     if expander:
         ours, alone = scores[expander], scores[ORIGINAL]
+        results["categories"] = _categories(queries, scores, expander)
         results["lines"] = line_gains(searched, expander, queries, alone)
         worst = sorted(queries, key=lambda query: ours[query.id][MAIN] - alone[query.id][MAIN])[:SHOWN]
         results["hurt"] = [
@@ -241,6 +252,43 @@ def evaluate(
             if ours[query.id][MAIN] < alone[query.id][MAIN]
         ]
     return results
+
+
+def _unjudged(
+    lists: Mapping[str, Mapping[str, Sequence[Sequence[RankedList]]]], queries: Sequence[JudgedQuery]
+) -> dict:
+    """By query id, the documents that some system has in its top ten and nobody judged, the highest first."""
+    found = {}
+    for query in queries:
+        tops = [fused(sample)[:JUDGED] for samples in lists.values() for sample in samples[query.id]]
+        ranks = sorted((rank, id) for top in tops for rank, (id, _) in enumerate(top) if id not in query.grades)
+        if ranks:
+            found[query.id] = list(dict.fromkeys(id for _, id in ranks))
+    return found
+
+
+def _categories(
+    queries: Sequence[JudgedQuery], scores: Mapping[str, Mapping[str, Mapping[str, float]]], expander: str
+) -> dict[str, Any]:
+    """For each category that the queries' metadata names, what the expander gains there, whole and without a type."""
+    members: dict[str, list[str]] = {}
+    for query in queries:
+        if category := query.metadata.get("category"):
+            members.setdefault(str(category), []).append(query.id)
+    ours = [expander, *(f"{expander} without {kind}" for kind in qmd.LINE_TYPES)]
+    return {
+        category: {
+            "queries": len(ids),
+            **{
+                name: [
+                    round(value, 4)
+                    for value in mean_interval([scores[name][id][MAIN] - scores[ORIGINAL][id][MAIN] for id in ids])
+                ]
+                for name in ours
+            },
+        }
+        for category, ids in sorted(members.items())
+    }
 
 
 def _rounded(found: Mapping[str, float]) -> dict[str, float]:

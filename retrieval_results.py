@@ -3,7 +3,8 @@
 The results file is one JSON object:
 
     format        1; changes when the meaning of a key does
-    settings      collection (name, documents, queries), embedding model, bypass, reward version
+    settings      collection (name, documents, queries, a hash of documents and judgements), embedding model, bypass,
+                  reward version
     expander      its name among the systems, which one it is, and how it was asked
     systems       for each system its mean of each measure, and beside the original query alone the mean difference
                   with its 95% paired bootstrap interval and the queries that it wins, ties and loses (by nDCG@10); the
@@ -12,7 +13,10 @@ The results file is one JSON object:
     lines         the expander's lines by type, lex lines by how many of their terms the query lacks: their number, the
                   gain in nDCG@10 that one of them alone brings (a mean over queries, with its interval), and the share
                   of lex lines that find nothing
-    hurt          the queries that the expander hurts most, with the line that does it
+    hurt          the queries that the expander hurts most, with the line that does it, if one line alone does
+    categories    by the queries' `metadata.category`, where they have one: how many there are, and the gain with its
+                  interval of the expander, whole and without each type of line
+    unjudged      by query id, the documents in some system's top ten that have no judgement, the highest first
 
 Systems are the original query alone, the baselines, and the expander: whole, without each type of line, and with one
 lex or one vec line, the first.
@@ -32,7 +36,13 @@ FORMAT = 1
 MEASURES = ("nDCG@10", "RR", "R@20")
 MAIN = "nDCG@10"
 ORIGINAL = "original"
-SAME_SEARCH = ("collection", "queries_hash", "embedding", "bypass")  # settings that two searches must share
+SAME_SEARCH = (
+    "collection",
+    "collection_hash",
+    "queries_hash",
+    "embedding",
+    "bypass",
+)  # settings that two searches must share
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -87,12 +97,32 @@ def print_results(results: Mapping[str, Any]) -> None:
             counts = (str(found["lines"]), str(found["queries"]))
             table.add_row(name, *counts, f"{gain:+.3f}", f"{low:+.3f} to {high:+.3f}", zero)
         screen.print(table)
+    if results.get("categories"):
+        screen.print(_by_category(results["categories"], results["expander"]["name"]))
+    if pairs := sum(map(len, results["unjudged"].values())):
+        screen.print(f"{pairs} documents in some top ten are not judged (--pool FILE lists them)")
     if results.get("hurt"):
         screen.print(f"\nHurt most ({MAIN} of the original query, expanded, and without the line named):")
     for row in results.get("hurt", []):
         screen.print(f"{row['original']:.2f} {row['expanded']:.2f}  {row['query']}", soft_wrap=True)
         if row["line"]:
             screen.print(f"      {row['without']:.2f}  {row['line']}", soft_wrap=True)
+
+
+def _by_category(categories: Mapping[str, Any], expander: str) -> Any:
+    """The table of gains by category."""
+    from rich.table import Table
+
+    table = Table(title=f"gain in {MAIN} by category", title_justify="left")
+    table.add_column("category")
+    names = [name for name in next(iter(categories.values())) if name != "queries"]
+    for column in ("queries", "gain", "95% interval", *(name.removeprefix(f"{expander} ") for name in names[1:])):
+        table.add_column(column, justify="right")
+    for category, found in categories.items():
+        gain, low, high = found[names[0]]
+        parts = (f"{found[name][0]:+.3f}" for name in names[1:])
+        table.add_row(category, str(found["queries"]), f"{gain:+.3f}", f"{low:+.3f} to {high:+.3f}", *parts)
+    return table
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:

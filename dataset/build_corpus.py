@@ -19,7 +19,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from collection import corpus_rows, read_notes
+from collection import CollectionError, corpus_rows, read_notes
 from dataset.console import run
 from dataset.files import write_whole
 
@@ -30,9 +30,12 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="markdown notes")
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args()
-    documents = read_notes(args.folder)
-    if not documents:
-        print(f"build_corpus.py: {args.folder}: holds no markdown files", file=sys.stderr)
+    try:
+        documents = read_notes(args.folder)
+        if not documents:
+            raise CollectionError(f"{args.folder}: holds no markdown files")
+    except CollectionError as error:
+        print(f"build_corpus.py: {error}", file=sys.stderr)
         return 2
     corpus = args.folder / "corpus.jsonl"
     text = "".join(corpus_rows(documents))

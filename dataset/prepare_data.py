@@ -217,8 +217,10 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
         info = json.loads(noted.read_text(encoding="utf-8"))
         digests = {split: info["files"][f"{split}.jsonl"] for split in SPLITS}
         counts = {split: info["counts"][split] for split in (*SPLITS, "with system turn")}
-        if info["data_hash"] != combined_hash(digests) or not info["parameters"].keys() >= {"vec_lines", "hyde_lines"}:
-            raise ValueError("data_hash or parameters")
+        if info["data_hash"] != combined_hash(digests):
+            raise ValueError("data_hash")
+        if not info["parameters"].keys() >= {"vec_lines", "hyde_lines"}:
+            raise ValueError("an older version wrote it; prepare it again")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
     rows = {}

@@ -46,6 +46,10 @@ def written(query: str = QUERY, lex: str = "smell sourdough starter hungry twice
     return TrainingExample(query=query, output=[*lines, ["lex", lex], vec], category="home")
 
 
+def only_hyde() -> TrainingExample:
+    return TrainingExample(query=f"{QUERY} /only:hyde", output=[["hyde", "Acetone has a smell."]], category="home")
+
+
 @pytest.fixture(scope="module")
 def embedder() -> search.Embedder:
     return search.Embedder()
@@ -76,6 +80,7 @@ def test_the_best_sample_is_one_that_qmd_reads_whole() -> None:
         (written(hyde=None), [BETTER], NO_HYDE),
         (written(lex="acetone hungry"), [written().render()], WORSE),
         (written(), [ASTRAY], NOT_FOUND),
+        (only_hyde(), [f"hyde: {HYDE}\n"], NO_HYDE),
     ],
 )
 def test_reward_and_search_both_have_to_prefer_it(

@@ -7,10 +7,12 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
 import qmd
+import reward
 from dataset import analyze_data, prepare_data, score_data, validate_schema
 from dataset.prepare_data import Preparation
 from dataset.schema import SchemaError, TrainingExample, load_examples, load_queries
@@ -615,7 +617,9 @@ def test_the_data_keeps_the_rules() -> None:
 def test_the_data_is_worth_training_on() -> None:
     done = run("score_data.py", "--min-score", 70, "--worst", 0)
     assert done.returncode == 0, done.stdout
-    figures = analyze_data.analyze(load_examples(ROOT / "data"))["figures"]
+    examples = load_examples(ROOT / "data")
+    assert mean(reward.score(example.query, example.render()).percentage for example in examples) >= 90
+    figures = analyze_data.analyze(examples)["figures"]
     assert figures["median terms a lex line"] == 2
     assert figures["lex lines of at most 3 terms"] >= 0.95
     assert figures["longest lex line, terms"] <= 4

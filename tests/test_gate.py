@@ -62,7 +62,13 @@ def test_results_of_another_evaluation_are_refused(key: str, value: object, word
 
 
 def searched(name: str, ndcg: list[float], embedding: str = "minilm") -> dict:
-    settings = {"collection": "notes", "queries_hash": "q", "embedding": embedding, "bypass": False}
+    settings = {
+        "collection": "notes",
+        "collection_hash": "c",
+        "queries_hash": "q",
+        "embedding": embedding,
+        "bypass": False,
+    }
     rows = [{"id": str(number), name: {"nDCG@10": ndcg[number % len(ndcg)]}} for number in range(40)]
     return {"settings": settings, "expander": {"name": name}, "queries": rows}
 

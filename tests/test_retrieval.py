@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,19 @@ import qmd_search
 import retrieval
 import retrieval_results
 from baselines import BASELINES, rare_pairs
-from collection import Collection, CollectionError, Document, JudgedQuery, load_collection, note_title
+from collection import (
+    Collection,
+    CollectionError,
+    Document,
+    JudgedQuery,
+    collection_hash,
+    load_collection,
+    note_title,
+    read_notes,
+)
 from evaluation import mean_interval
+from language import query_language, stems, stop_words, words
+from qmd import split_mode
 from search import Embedder, Index, fused
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +79,14 @@ def index(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> I
 def test_our_own_collection_is_whole() -> None:
     notes = load_collection(str(NOTES))
     assert (len(notes.documents), len(notes.queries)) == (150, 200)
-    assert sum(not query.metadata["shares_words"] for query in notes.queries) >= 200 / 3
+    texts = {document.id: f"{document.title} {document.text}" for document in notes.documents}
+    strangers = 0
+    for query in notes.queries:
+        answers = [texts[id] for id, grade in query.grades.items() if grade == 2]
+        spoken = query_language(query.text)
+        asked = stems(set(words(split_mode(query.text)[0])) - stop_words(spoken) - stop_words("en"))
+        strangers += not any(asked & stems(words(answer)) for answer in answers)
+    assert strangers >= 200 / 3, "queries that share no content word with any answer"
     assert all(max(query.grades.values()) == 2 for query in notes.queries)
 
 
@@ -96,6 +115,17 @@ def test_notes_are_read_like_their_corpus(tmp_path: Path) -> None:
     assert from_notes.documents == [Document("deep/a b", "A *title*", "## A *title*\n\ntext\n", path)]
     subprocess.run([sys.executable, ROOT / "dataset" / "build_corpus.py", tmp_path], check=True, capture_output=True)
     assert load_collection(str(tmp_path)) == from_notes
+
+
+def test_what_qmd_does_not_index_is_no_document(tmp_path: Path) -> None:
+    for name in ("a.md", "deep/b.md", ".trash/old.md", "node_modules/readme.md", "deep/build/c.md", ".hidden.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("# Some note\n")
+    (tmp_path / "empty.md").write_text("\n")
+    assert [document.id for document in read_notes(tmp_path)] == ["a", "deep/b"]
+    (tmp_path / "a.md").write_bytes("# Gr\u00fc\u00dfe\n".encode("latin-1"))
+    build = subprocess.run([sys.executable, ROOT / "dataset" / "build_corpus.py", tmp_path], capture_output=True)
+    assert (build.returncode, build.stderr.decode()) == (2, f"build_corpus.py: {tmp_path}/a.md: is not UTF-8\n")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +171,10 @@ def test_a_dataset_of_the_hub_is_read_from_its_clients_cache(tmp_path: Path, mon
         ("qrels.tsv", "q1\tkeepalive\tmuch\nq2\tsourdough\tmuch\n", "qrels.tsv:2: wants query-id"),
         ("qrels.tsv", "q1\tkeepalive\n", "qrels.tsv:1: wants query-id"),
         ("qrels.tsv", "q1\tno-such\t1\n", "judges 'no-such' for 'q1'"),
+        ("qrels.tsv", "q01\tkeepalive\t1\n", "judges for 'q01', a query that is not there"),
+        ("corpus.jsonl", '{"_id": "a", "text": "x", "title": 1984}\n', "corpus.jsonl:1: wants a string as title"),
+        ("corpus.jsonl", '{"_id": "a", "text": "x", "metadata": "b"}\n', "corpus.jsonl:1: wants an object as metadata"),
+        ("corpus.jsonl", '{"_id": "a", "text": "\\ud83d"}\n', "corpus.jsonl:1: "),
         ("qrels.tsv", "q1\tkeepalive\t0\n", "no query has a document of positive grade"),
         ("corpus.jsonl", "", "has neither corpus.jsonl nor markdown files"),
     ],
@@ -305,6 +339,27 @@ def test_the_query_hurt_most_is_named_with_the_line_that_did_it(collection: Coll
     assert hurt["expanded"] < hurt["original"] == hurt["without"]
 
 
+def test_of_several_samples_the_line_that_did_it_is_named(collection: Collection, index: Index) -> None:
+    good = "lex: bread dough\n"
+    bad = "hyde: the tomatoes want water on the soil, not on the leaves\nlex: the soil\n"
+    said = {query.text: [good, bad] if query.id == "q2" else [""] for query in collection.queries}
+    results = retrieval.evaluate(collection, index, retrieval.systems(collection.queries, "ours", said), "ours")
+    (hurt,) = results["hurt"]
+    assert hurt["line"] in bad.splitlines()
+    assert hurt["expanded"] < hurt["without"] <= 1
+
+
+def test_gains_are_told_by_category(collection: Collection, index: Index) -> None:
+    named = [replace(query, metadata={"category": "zh" if query.id == "q3" else "en"}) for query in collection.queries]
+    said = {query.text: ["hyde: bread\nlex: mqtt keepalive\n"] for query in named}
+    whole = Collection("small", collection.documents, named)
+    found = retrieval.evaluate(whole, index, retrieval.systems(named, "ours", said), "ours")
+    assert {name: row["queries"] for name, row in found["categories"].items()} == {"en": 2, "zh": 1}
+    alone = {row["id"]: row["ours without hyde"]["nDCG@10"] - row["original"]["nDCG@10"] for row in found["queries"]}
+    mean = (alone["q1"] + alone["q2"]) / 2
+    assert found["categories"]["en"]["ours without hyde"][0] == pytest.approx(mean, abs=1e-4)
+
+
 def test_samples_of_a_query_are_averaged(collection: Collection, index: Index) -> None:
     good, none = "lex: connection keepalive\n", ""
     means = []
@@ -328,6 +383,10 @@ def test_samples_of_a_query_are_averaged(collection: Collection, index: Index) -
             ["mqtt broker", "mqtt silent", "mqtt esp32", "broker silent", "broker esp32", "silent esp32"],
         ),
         ("wo ist die Gebrauchsanweisung vom Geschirrspüler", None),
+        (
+            "when does the broker drop /only:vec",
+            ["when does", "when broker", "when drop", "does broker", "does drop", "broker drop"],
+        ),
         ("iPhone 18 の 発売", ["iphone 18", "iphone 発", "iphone 売", "18 発", "18 売", "発 売"]),
     ],
 )
@@ -375,6 +434,28 @@ def test_expansions_made_elsewhere_are_measured(tmp_path: Path) -> None:
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_nobody_judged_can_be_judged_and_added(tmp_path: Path) -> None:
+    folder = write_collection(tmp_path / "small")
+    done = run("--collection", folder, "--pool", tmp_path / "pool.tsv")
+    assert done.returncode == 0, done.stderr
+    assert "not judged" in done.stdout
+    header, *rows = [line.split("\t") for line in (tmp_path / "pool.tsv").read_text("utf-8").splitlines()]
+    assert header == ["query-id", "corpus-id", "score", "query", "title"]
+    judged = {(id, document) for id, (_, grades) in QUERIES.items() for document in grades}
+    assert rows and not judged & {(id, document) for id, document, *_ in rows}
+    assert {(QUERIES[id][0], DOCUMENTS[document][0]) for id, document, *_ in rows} == {tuple(row[3:]) for row in rows}
+    # As they are they say nothing; with a score they count.
+    before = load_collection(str(folder))
+    with (folder / "qrels.tsv").open("a", encoding="utf-8") as file:
+        file.writelines("\t".join(row) + "\n" for row in rows)
+    assert load_collection(str(folder)) == before
+    with (folder / "qrels.tsv").open("a", encoding="utf-8") as file:
+        file.write("\t".join([*rows[0][:2], "1", *rows[0][3:]]) + "\n")
+    after = load_collection(str(folder))
+    assert {query.id: query.grades for query in after.queries}[rows[0][0]][rows[0][1]] == 1
+    assert collection_hash(after) != collection_hash(before)
+
+
 def test_a_model_expands_the_queries_once(tiny_llama: Path, tmp_path: Path) -> None:
     folder = write_collection(tmp_path / "small")
     outputs = [tmp_path / "one.json", tmp_path / "two.json"]
@@ -395,7 +476,8 @@ def test_a_model_expands_the_queries_once(tiny_llama: Path, tmp_path: Path) -> N
         (["--collection", NOTES, "--expansions", "no.jsonl"], "no.jsonl: cannot be read: No such file or directory"),
         (["--collection", NOTES, "--expansions", "README.md"], "README.md:1: wants an object with the strings query"),
         (["no-such-model", "--collection", NOTES], "no-such-model"),
-        (["--collection", NOTES, "--expansions", "template.jsonl"], "template is the name of another system: rename"),
+        (["--collection", NOTES, "--expansions", "template.jsonl"], "template is the name of something else"),
+        (["outputs/original", "--collection", NOTES], "original is the name of something else in the results"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str | Path], error: str) -> None:
@@ -403,6 +485,24 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str | Path], erro
     assert done.returncode == 2
     assert error in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["-o", "search.png"], ["--pool", "p.tsv", "--agreement", "models/smollm2"]])
+def test_what_would_be_lost_is_refused(words: list[str]) -> None:
+    done = run("--collection", NOTES, *words)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+
+
+def test_expansions_may_hold_any_character(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.jsonl"
+    text = "vec: a line\u2028separator and a next\x85line\n"
+    path.write_text(json.dumps({"query": "q", "text": text}, ensure_ascii=False) + "\n\n", encoding="utf-8")
+    queries = [JudgedQuery("q", "q", {"a": 1})]
+    assert retrieval.read_expansions(path, queries) == {"q": [text]}
+    path.write_text('\n{"query": "q", "text": "vec: \\ud83d"}\n')
+    with pytest.raises(CollectionError, match="holds a lone surrogate"):
+        retrieval.read_expansions(path, queries)
 
 
 def test_expansions_must_cover_the_queries(tmp_path: Path, collection: Collection) -> None:

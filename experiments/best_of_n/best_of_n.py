@@ -9,6 +9,7 @@
 #   "numpy",
 #   "peft",
 #   "pydantic>=2.12",
+#   "pyyaml",
 #   "qmd-expansion",
 #   "rich",
 #   "sentence-transformers",
@@ -34,11 +35,11 @@
     uv run experiments/best_of_n/best_of_n.py models/smollm2 --n 8
     uv run train.py sft --config configs/sft-smollm2.yaml --data outputs/best_of_n/data.jsonl --output outputs/distilled
 
-Of N samples a training query the best by reward takes the written expansion's place where it scores more and search
-agrees: over all written hydes as documents, it finds its query's own at least as far up as the written lines do. An
-example without a hyde stays, and so do those held out. The new examples go to outputs/best_of_n/data.jsonl and never
-to data/, which is written by hand; report.json beside it says what was replaced and why the rest was not. Samples are
-kept: an interrupted run goes on.
+Of N samples a training query the best by reward takes the written expansion's place where it scores more than what the
+recipe learns of that one and search agrees: over all written hydes as documents, it finds its query's own, and at least
+as far up as the written lines do. An example without a hyde, or with nothing else, stays, and so do those held out. The
+new examples go to outputs/best_of_n/data.jsonl and never to data/, which is written by hand; report.json beside it says
+what was replaced and why the rest was not. Samples are kept: an interrupted run goes on.
 
 Exit code 2 for bad input.
 """
@@ -61,14 +62,17 @@ import search
 from collection import Collection, Document
 from dataset import console
 from dataset.files import write_whole
-from dataset.prepare_data import VAL_SHARE, split_of
+from dataset.prepare_data import USUAL, VAL_SHARE, Preparation, split_of, target_of
 from dataset.schema import SchemaError, TrainingExample, load_examples
 from generations import Asking, generations
+from plan import learned_lines
+from recipe import RecipeError, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SMALL = ROOT / "configs" / "sft-smollm2.yaml"
 NOT_WHOLE, HELD_OUT, NO_HYDE, WORSE, NOT_FOUND, TAKEN = (
-    "no sample of valid format", "held out", "no hyde to look for", "no sample scores more", "search does not agree",
-    "taken",
+    "no sample of valid format", "held out", "no hyde to look for, or nothing else", "no sample scores more",
+    "search does not agree", "taken",
 )  # fmt: skip
 
 
@@ -114,9 +118,9 @@ class KnownItems:
         return found.index(query) + 1 if query in found else float("inf")
 
 
-def choose(example: TrainingExample, samples: Sequence[str], items: KnownItems) -> Choice:
-    """The written expansion, or the best sample where reward and search both prefer it."""
-    query, written = example.query, example.render()
+def choose(example: TrainingExample, samples: Sequence[str], items: KnownItems, how: Preparation = USUAL) -> Choice:
+    """The written expansion, or the best sample where reward and search both prefer it to what is learned of that."""
+    query, written = example.query, target_of(example, how)
     before = reward.score_expansion(query, written)
     best = best_sample(query, samples)
     score = reward.score_expansion(query, best) if best else 0.0
@@ -124,11 +128,12 @@ def choose(example: TrainingExample, samples: Sequence[str], items: KnownItems) 
         why = NOT_WHOLE
     elif score <= before:
         why = WORSE
-    elif query not in items.queries:
+    elif query not in items.queries or qmd.split_mode(query)[1] == "hyde":
         why = NO_HYDE
     else:
-        why = TAKEN if items.rank(query, best) <= items.rank(query, written) else NOT_FOUND
-    return Choice(example, best if why == TAKEN else written, before, score if why == TAKEN else before, why)
+        rank = items.rank(query, best)
+        why = TAKEN if rank < float("inf") and rank <= items.rank(query, written) else NOT_FOUND
+    return Choice(example, best if why == TAKEN else example.render(), before, score if why == TAKEN else before, why)
 
 
 def as_row(choice: Choice) -> str:
@@ -140,7 +145,7 @@ def as_row(choice: Choice) -> str:
 
 def distil(
     examples: Sequence[TrainingExample], asked: Sequence[TrainingExample], samples: Sequence[Sequence[str]],
-    embedder: search.Embedder,
+    embedder: search.Embedder, how: Preparation = USUAL,
 ) -> list[Choice]:  # fmt: skip
     """What becomes of each example, `samples` being those of `asked`, in its order; the others stay as they are."""
     items = KnownItems(examples, embedder)
@@ -148,9 +153,9 @@ def distil(
     choices = []
     for example in console.tracked(examples, "examples", total=len(examples)):
         if example.query in said:
-            choices.append(choose(example, said[example.query], items))
+            choices.append(choose(example, said[example.query], items, how))
         else:
-            score = reward.score_expansion(example.query, example.render())
+            score = reward.score_expansion(example.query, target_of(example, how))
             choices.append(Choice(example, example.render(), score, score, HELD_OUT))
     return choices
 
@@ -177,6 +182,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("model", help="an adapter's or merged model's folder, a hub id, or a .gguf file")
     parser.add_argument("--n", type=int, default=8, help="samples a query (default: 8)")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="the written examples")
+    parser.add_argument("--config", type=Path, default=SMALL, help="the recipe that will learn from it")
     parser.add_argument("--limit", type=int, metavar="N", help="ask every so many-th training query, N of them")
     parser.add_argument("--output", type=Path, default=ROOT / "outputs" / "best_of_n", help="a folder")
     args = parser.parse_args()
@@ -190,6 +196,7 @@ def main() -> int:
     args = parse_arguments()
     base.with_llama(args.model)
     try:
+        how = learned_lines(load_recipe(args.config).training)
         examples = load_examples(args.data)
         trained = [example for example in examples if split_of(example.query, VAL_SHARE) == "train"]
         asked = evaluation.spread(trained, args.limit)
@@ -197,8 +204,8 @@ def main() -> int:
         queries = [example.query for example in asked]
         said = [generations(expander, queries, Asking(seed=seed)) for seed in range(1, args.n + 1)]
         samples = [[one.text for one in row if one.finished] for row in zip(*said, strict=True)]
-        choices = distil(examples, asked, samples, search.Embedder())
-    except (base.LoadError, SchemaError, search.EmbeddingError) as error:
+        choices = distil(examples, asked, samples, search.Embedder(), how)
+    except (base.LoadError, RecipeError, SchemaError, search.EmbeddingError) as error:
         print(f"best_of_n.py: {error}", file=sys.stderr)
         return 2
     weights, data = evaluation.identity(expander.files)
@@ -208,7 +215,7 @@ def main() -> int:
     for why, count in sorted(report["became"].items(), key=lambda item: -item[1]):
         print(f"{count:>6}  {why}")
     print(f"mean score of the {report['asked']} asked: {report['score_written']} written, {report['score_new']} now")
-    print(f"train on it: uv run train.py sft --config configs/sft-smollm2.yaml --data {args.output / 'data.jsonl'}")
+    print(f"train on it: uv run train.py sft --config {args.config} --data {args.output / 'data.jsonl'}")
     return 0
 
 

@@ -230,8 +230,8 @@ def searched(path: Path, weights: str | None, ndcg: float, queries: int = 8) -> 
     path.write_text(json.dumps({
         "format": 1,
         "settings": {
-            "collection": "notes", "documents": 150, "queries": queries, "queries_hash": "q", "embedding": "m",
-            "bypass": False,
+            "collection": "notes", "documents": 150, "collection_hash": "c", "queries": queries, "queries_hash": "q",
+            "embedding": "m", "bypass": False,
         },
         "expander": {"name": "ours", "weights": weights},
         "systems": systems,
@@ -414,11 +414,11 @@ EXAMPLE = {
 }
 
 
-def prepared(folder: Path, *queries: str) -> Path:
+def prepared(folder: Path, *queries: str, hyde_lines: int = 1) -> Path:
     folder.mkdir()
     source = folder / "source.jsonl"
     source.write_text("".join(json.dumps({**EXAMPLE, "query": query}) + "\n" for query in queries))
-    prepare_data.prepare(source, folder / "train", prepare_data.Preparation(val_share=0))
+    prepare_data.prepare(source, folder / "train", prepare_data.Preparation(val_share=0, hyde_lines=hyde_lines))
     return folder / "train"
 
 
@@ -449,4 +449,7 @@ def test_data_that_nobody_prepared_is_refused(hub: HubForTests, tmp_path: Path) 
     done = publish(hub, "dataset", folder)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "train.jsonl: is not the file that dataset_info.json describes" in done.stderr
+    done = publish(hub, "dataset", prepared(tmp_path / "b", "postgresql default port", hyde_lines=0))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "was prepared with hyde_lines 0; what is published has 1" in done.stderr
     assert not hub.api().repo_exists(f"{hub.user}/{REPOSITORIES['dataset']}", repo_type="dataset")
