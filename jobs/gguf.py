@@ -7240,6 +7240,8 @@ class Embedder:
                 )
             except (OSError, ValueError) as error:
                 raise EmbeddingError(f"{self.model}: cannot be loaded: {str(error).splitlines()[0]}") from None
+            if not callable(self._loaded.tokenizer):
+                raise EmbeddingError(f"{self.model}: has no tokenizer of transformers, which counts a chunk's tokens")
             if self.model == MINILM:
                 self._loaded.max_seq_length = _MINILM_TOKENS
                 for layer in self._loaded[0].auto_model.encoder.layer:

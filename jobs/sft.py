@@ -6897,7 +6897,7 @@ class Training(Fitting):
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
     hyde_lines: Annotated[int, Field(ge=0, le=1)] = 1
-    """0 leaves the hydes out, but for `/only:hyde`: what a small model invents leads search astray (SCORING.md, 5)."""
+    """0 leaves the hydes out, but for `/only:hyde`: what a small model invents brings search nothing (SCORING.md, 5)."""
     no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
     """Of the trained prompts, how many hold the `/no_think` that QMD sends to every model; only Qwen3 knows it."""
     attention: Literal["auto", "packed", "eager", "sdpa", "flash_attention_2"] = "auto"
@@ -8017,6 +8017,8 @@ class Embedder:
                 )
             except (OSError, ValueError) as error:
                 raise EmbeddingError(f"{self.model}: cannot be loaded: {str(error).splitlines()[0]}") from None
+            if not callable(self._loaded.tokenizer):
+                raise EmbeddingError(f"{self.model}: has no tokenizer of transformers, which counts a chunk's tokens")
             if self.model == MINILM:
                 self._loaded.max_seq_length = _MINILM_TOKENS
                 for layer in self._loaded[0].auto_model.encoder.layer:
