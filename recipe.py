@@ -69,7 +69,7 @@ class Training(Fitting):
     vec_lines: Annotated[int, Field(ge=1)] = 1
     """Of an example's vec lines, how many are learned (the first ones): one, by what they bring (SCORING.md, 7)."""
     hyde_lines: Annotated[int, Field(ge=0, le=1)] = 1
-    """0 leaves the hydes out, but for `/only:hyde`: what a small model invents brings search nothing (SCORING.md, 5)."""
+    """0 leaves hydes out, `/only:hyde` aside: what a small model invents brings search nothing (SCORING.md, 5)."""
     no_think_share: Annotated[float, Field(ge=0, le=1)] = 1
     """Of the trained prompts, how many hold the `/no_think` that QMD sends to every model; only Qwen3 knows it."""
     attention: Literal["auto", "packed", "eager", "sdpa", "flash_attention_2"] = "auto"

@@ -11,8 +11,10 @@ import pytest
 
 import base
 import packing
+import plan
 import qmd
 import sft
+from dataset import prepare_data
 from dataset.prepare_data import Preparation, row_of
 from dataset.schema import SchemaError, load_examples
 from evaluation import read_results
@@ -349,6 +351,18 @@ def test_somebodys_own_data(tiny_qwen3: Path, tmp_path: Path) -> None:
     data.write_text("{}\n")
     with pytest.raises(SchemaError, match=f"{data}:1: "):
         sft.train(load_recipe(SFT, [f"model.base={tiny_qwen3}"]), data, tmp_path / "run2")
+
+
+def test_the_published_data_is_not_what_one_recipe_wants(tmp_path: Path) -> None:
+    published = prepare_data.prepare(ROOT / "data", tmp_path / "usual")
+    plan.prepared_rows(ROOT / "data", tmp_path / "run", None)
+    rows, info = plan.prepared_rows(ROOT / "data", tmp_path / "run", None, Preparation(hyde_lines=0))
+    assert json.loads((ROOT / "data" / "train" / "dataset_info.json").read_text()) == published
+    assert json.loads((tmp_path / "run" / "data" / "dataset_info.json").read_text()) == info
+    plain = [row for row in rows["train"] if not qmd.split_mode(row["query"])[1]]
+    assert plain and not any(line.type == "hyde" for row in plain for line in qmd.parse(row["completion"])[0])
+    with pytest.raises(RecipeError, match=r"hyde_lines is 1; .* was prepared with 0: take it with --set"):
+        plan.prepared_rows(tmp_path / "run" / "data", tmp_path, None)
 
 
 def test_the_big_model_is_refused_on_cpu(tmp_path: Path) -> None:
