@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -173,6 +174,14 @@ def test_the_written_expansions_are_of_the_queries_that_are_compared() -> None:
     written = read_expansions(NOTES / "written.jsonl", queries)
     assert all(len(texts) == 1 for texts in written.values())
     assert all(fts_query(line.text) for text in written.values() for line in parse(text[0])[0] if line.type == "lex")
+
+
+@pytest.mark.parametrize("spoil", spoiled.SPOILERS.values(), ids=list(spoiled.SPOILERS))
+def test_no_spoiled_kind_overtakes_the_written_one(spoil: object) -> None:
+    queries = spread(load_collection(str(NOTES)).queries, agreement.QUERIES)
+    written = {query: texts[0] for query, texts in read_expansions(NOTES / "written.jsonl", queries).items()}
+    clean = mean(score_expansion(query, text) for query, text in written.items())
+    assert mean(score_expansion(query, spoil(query, text)) for query, text in written.items()) < clean - 0.05
 
 
 def test_kinds_are_scored_and_searched(tiny_llama: Path, tmp_path: Path) -> None:
