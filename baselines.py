@@ -1,4 +1,4 @@
-"""Expanders without a model, to compare with. They were fixed before anything was tuned on a collection, and stay."""
+"""Expanders without a model, to compare with. Nothing in them is tuned on a collection."""
 
 from collections.abc import Callable
 from itertools import combinations

@@ -3,7 +3,7 @@
 A folder holds `corpus.jsonl` (`_id`, `title`, `text`, and a file's path in `metadata.path` where it has one),
 `queries.jsonl` (`_id`, `text`) and `qrels.tsv` or `qrels/test.tsv` (query-id, corpus-id, score; what stands behind
 them is a remark, and a row without a score not judged yet). A folder of markdown notes has `*.md` in place of
-`corpus.jsonl`. A dataset on the hub has the same files.
+`corpus.jsonl`. A dataset on the hub has `corpus.jsonl`.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import hub
 from dataset.schema import normalize
 
 QRELS = ("qrels.tsv", "qrels/test.tsv")
+HEADER = ["query-id", "corpus-id", "score"]
 # Folders that QMD does not index, beside hidden ones (store.js, reindexCollection).
 _NOT_INDEXED = {"node_modules", "vendor", "dist", "build"}
 _HEADING = re.compile(r"^##?\s+(.+)$", re.MULTILINE)
@@ -131,9 +132,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raise ValueError unless the text is one, and title and metadata, where there, are what they should be."""
+    """Raise ValueError for half a character, or a title or metadata that are not what they should be."""
     metadata = row.get("metadata") or {}
-    row["text"].encode()  # half an emoji is none
+    json.dumps(row, ensure_ascii=False).encode()  # half an emoji is none
     if not isinstance(row.get("title") or "", str):
         raise ValueError("wants a string as title")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("path") or "", str):
@@ -157,11 +158,11 @@ def _read_grades(path: Path) -> dict[str, dict[str, int]]:
     grades: dict[str, dict[str, int]] = {}
     for number, line in enumerate(_text_of(path).splitlines(), 1):
         cells = line.split("\t")
-        if len(cells) == 4:
+        if len(cells) == 4 and cells[1] in ("0", "Q0"):
             del cells[1]
         score = cells[2].strip() if len(cells) >= 3 else None
         header = number == 1 and score and not score.lstrip("-").isdigit()
-        if header or score == "" or not line.strip():
+        if header or cells[:3] == HEADER or score == "" or not line.strip():
             continue
         try:
             query, document, grade = cells[:3]
@@ -180,7 +181,7 @@ def _on_disk(source: str) -> tuple[Path, str]:
         raise CollectionError(f"{source}: is no folder, nor the id of a dataset on the hub")
     name, revision = hub.split_revision(source)
     try:
-        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "*.md", "queries.jsonl", *QRELS], "dataset")
+        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "queries.jsonl", *QRELS], "dataset")
     except hub.HubError as error:
         raise CollectionError(
             f"{source}: is no folder here, and the hub says: {str(error).removeprefix(f'{name}: ')}"

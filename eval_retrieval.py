@@ -64,7 +64,7 @@ import retrieval_results
 import reward
 import search
 from baselines import BASELINES
-from collection import Collection, CollectionError, JudgedQuery, collection_hash, load_collection
+from collection import HEADER, Collection, CollectionError, JudgedQuery, collection_hash, load_collection
 from dataset import console
 from dataset.files import write_whole
 from dataset.schema import EvalQuery
@@ -91,12 +91,14 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--untuned", metavar="MODEL", help="for --agreement (an adapter's base, unless given)")
     parser.add_argument(
-        "--pool", type=Path, metavar="TSV", help="write what is in a top ten and not judged, to be judged (qrels.tsv)"
+        "--pool", type=Path, metavar="TSV", help="write what is in a top ten and not judged: rows for qrels.tsv"
     )
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON, and a picture beside them")
     args = parser.parse_args(words)
     if args.output and args.output.suffix == ".png":
         parser.error("-o wants the name of the JSON file; the picture stands beside it")
+    if args.pool and args.pool.exists():
+        parser.error(f"--pool: {args.pool} is there already, and may hold judgements")
     if args.pool and args.agreement:
         parser.error("--pool is for a search, not for --agreement")
     if args.agreement and not args.model:
@@ -132,12 +134,12 @@ def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[J
 
 def _check_name(args: argparse.Namespace) -> None:
     """Raise CollectionError if the expander has the name of something else in the results."""
-    taken = {*BASELINES, *agreement.ASKINGS, agreement.UNTUNED, "id", "text", "queries"}
+    taken = {*agreement.ASKINGS, agreement.UNTUNED} if args.agreement else {"id", "text", "queries"}
     names = {args.expansions: args.expansions and args.expansions.stem}
     if not args.agreement:
         names[args.model] = args.model and Path(args.model).name
     for source, name in names.items():
-        if name in taken:
+        if name in taken or name in BASELINES:
             raise CollectionError(f"{source}: {name} is the name of something else in the results: rename it")
 
 
@@ -194,7 +196,7 @@ def write_pool(path: Path, collection: Collection, unjudged: Mapping[str, Sequen
     """Rows for a qrels file whose score is still to be filled in, with query and title for the reader."""
     titles = {document.id: document.title for document in collection.documents}
     asked = {query.id: query.text for query in collection.queries}
-    rows = [("query-id", "corpus-id", "score", "query", "title")]
+    rows = [(*HEADER, "query", "title")]
     for id, found in unjudged.items():
         rows += [(id, one, "", *(" ".join(text.split()) for text in (asked[id], titles[one]))) for one in found]
     write_whole(path, "".join("\t".join(row) + "\n" for row in rows))

@@ -98,7 +98,10 @@ def check_same_search(candidate: Mapping[str, Any], deployed: Mapping[str, Any])
 
 
 def _search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
-    check_same_search(candidate["settings"], deployed["settings"])
+    try:
+        check_same_search(candidate["settings"], deployed["settings"])
+    except ResultsError as error:
+        return Check(retrieval_results.MAIN, "", "", False, str(error))
     sides = []
     for results in (candidate, deployed):
         name = results["expander"]["name"]

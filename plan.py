@@ -48,8 +48,8 @@ def prepared_rows(
 
     The repository's data goes to data/train/, which is what is published, unless the recipe wants other lines of it;
     that, and somebody's own data, goes into the run's folder. Data that comes prepared (from the Hub) is checked and
-    taken as it is. What is prepared is what QMD serves, and held out for the loss; `/no_think` is
-    left out of what is trained where the recipe wants that. Raises SchemaError.
+    taken as it is. What is prepared is what QMD serves, and held out for the loss; `/no_think` is left out of what is
+    trained where the recipe wants that. Raises SchemaError, and RecipeError where data comes prepared with other lines.
     """
     rows, info = _served_rows(data, output, how)
     if not rows["train"]:

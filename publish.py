@@ -87,7 +87,11 @@ def read_deployed(repository: str, commit: str | None, candidate: Candidate) -> 
         except evaluation.ResultsError as error:
             print(f"{repository}@{revision}: {error}")
     search = hub.file_of(repository, SEARCH, commit)
-    searched = retrieval_results.read_results(search) if search else None
+    try:
+        searched = retrieval_results.read_results(search) if search else None
+    except evaluation.ResultsError as error:
+        print(f"{repository}@{commit}: {error}")
+        searched = None
     return Deployed(commit, files, found, searched, _base_results(repository, commit, candidate))
 
 

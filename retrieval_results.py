@@ -2,7 +2,7 @@
 
 The results file is one JSON object:
 
-    format        1; changes when the meaning of a key does
+    format        2; changes when the meaning of a key does
     settings      collection (name, documents, queries, a hash of documents and judgements), embedding model, bypass,
                   reward version
     expander      its name among the systems, which one it is, and how it was asked
@@ -32,7 +32,7 @@ from typing import Any
 from dataset.console import console_for_tables
 from evaluation import ResultsError
 
-FORMAT = 1
+FORMAT = 2
 MEASURES = ("nDCG@10", "RR", "R@20")
 MAIN = "nDCG@10"
 ORIGINAL = "original"
@@ -50,9 +50,13 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         name = results["expander"]["name"]
-        if results["format"] != FORMAT or not all(MAIN in row[name] for row in results["queries"]):
+        if results["format"] != FORMAT:
+            raise ResultsError(f"{path}: is of format {results['format']}, not {FORMAT}: measure it again")
+        if not all(MAIN in row[name] for row in results["queries"]):
             raise ValueError
         [results["settings"][key] for key in SAME_SEARCH], results["systems"][name]["gain"]
+    except ResultsError:
+        raise
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):

@@ -219,10 +219,11 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
         counts = {split: info["counts"][split] for split in (*SPLITS, "with system turn")}
         if info["data_hash"] != combined_hash(digests):
             raise ValueError("data_hash")
-        if not info["parameters"].keys() >= {"vec_lines", "hyde_lines"}:
-            raise ValueError("an older version wrote it; prepare it again")
+        parameters = dict(info["parameters"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
+    if not parameters.keys() >= {"vec_lines", "hyde_lines"}:
+        raise SchemaError(noted, None, "is of an older version of prepare_data.py: prepare the data again")
     rows = {}
     for split, digest in digests.items():
         path = folder / f"{split}.jsonl"

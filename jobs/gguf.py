@@ -773,7 +773,7 @@ def with_llama(model: str) -> None:
         os.execv(uv, [uv, "run", "--with", LLAMA_CPP, *sys.argv])
 
 # ==== baselines.py ====
-"""Expanders without a model, to compare with. They were fixed before anything was tuned on a collection, and stay."""
+"""Expanders without a model, to compare with. Nothing in them is tuned on a collection."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -1274,7 +1274,7 @@ class Mirror:
 A folder holds `corpus.jsonl` (`_id`, `title`, `text`, and a file's path in `metadata.path` where it has one),
 `queries.jsonl` (`_id`, `text`) and `qrels.tsv` or `qrels/test.tsv` (query-id, corpus-id, score; what stands behind
 them is a remark, and a row without a score not judged yet). A folder of markdown notes has `*.md` in place of
-`corpus.jsonl`. A dataset on the hub has the same files.
+`corpus.jsonl`. A dataset on the hub has `corpus.jsonl`.
 """
 
 import hashlib
@@ -1289,6 +1289,7 @@ import hub
 from dataset.schema import normalize
 
 QRELS = ("qrels.tsv", "qrels/test.tsv")
+HEADER = ["query-id", "corpus-id", "score"]
 # Folders that QMD does not index, beside hidden ones (store.js, reindexCollection).
 _NOT_INDEXED = {"node_modules", "vendor", "dist", "build"}
 _HEADING = re.compile(r"^##?\s+(.+)$", re.MULTILINE)
@@ -1402,9 +1403,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raise ValueError unless the text is one, and title and metadata, where there, are what they should be."""
+    """Raise ValueError for half a character, or a title or metadata that are not what they should be."""
     metadata = row.get("metadata") or {}
-    row["text"].encode()  # half an emoji is none
+    json.dumps(row, ensure_ascii=False).encode()  # half an emoji is none
     if not isinstance(row.get("title") or "", str):
         raise ValueError("wants a string as title")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("path") or "", str):
@@ -1428,11 +1429,11 @@ def _read_grades(path: Path) -> dict[str, dict[str, int]]:
     grades: dict[str, dict[str, int]] = {}
     for number, line in enumerate(_text_of(path).splitlines(), 1):
         cells = line.split("\t")
-        if len(cells) == 4:
+        if len(cells) == 4 and cells[1] in ("0", "Q0"):
             del cells[1]
         score = cells[2].strip() if len(cells) >= 3 else None
         header = number == 1 and score and not score.lstrip("-").isdigit()
-        if header or score == "" or not line.strip():
+        if header or cells[:3] == HEADER or score == "" or not line.strip():
             continue
         try:
             query, document, grade = cells[:3]
@@ -1451,7 +1452,7 @@ def _on_disk(source: str) -> tuple[Path, str]:
         raise CollectionError(f"{source}: is no folder, nor the id of a dataset on the hub")
     name, revision = hub.split_revision(source)
     try:
-        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "*.md", "queries.jsonl", *QRELS], "dataset")
+        folder, commit = hub.snapshot(name, revision, ["corpus.jsonl", "queries.jsonl", *QRELS], "dataset")
     except hub.HubError as error:
         raise CollectionError(
             f"{source}: is no folder here, and the hub says: {str(error).removeprefix(f'{name}: ')}"
@@ -1814,10 +1815,11 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
         counts = {split: info["counts"][split] for split in (*SPLITS, "with system turn")}
         if info["data_hash"] != combined_hash(digests):
             raise ValueError("data_hash")
-        if not info["parameters"].keys() >= {"vec_lines", "hyde_lines"}:
-            raise ValueError("an older version wrote it; prepare it again")
+        parameters = dict(info["parameters"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
+    if not parameters.keys() >= {"vec_lines", "hyde_lines"}:
+        raise SchemaError(noted, None, "is of an older version of prepare_data.py: prepare the data again")
     rows = {}
     for split, digest in digests.items():
         path = folder / f"{split}.jsonl"
@@ -2137,7 +2139,7 @@ import retrieval_results
 import reward
 import search
 from baselines import BASELINES
-from collection import Collection, CollectionError, JudgedQuery, collection_hash, load_collection
+from collection import HEADER, Collection, CollectionError, JudgedQuery, collection_hash, load_collection
 from dataset import console
 from dataset.files import write_whole
 from dataset.schema import EvalQuery
@@ -2164,12 +2166,14 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--untuned", metavar="MODEL", help="for --agreement (an adapter's base, unless given)")
     parser.add_argument(
-        "--pool", type=Path, metavar="TSV", help="write what is in a top ten and not judged, to be judged (qrels.tsv)"
+        "--pool", type=Path, metavar="TSV", help="write what is in a top ten and not judged: rows for qrels.tsv"
     )
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON, and a picture beside them")
     args = parser.parse_args(words)
     if args.output and args.output.suffix == ".png":
         parser.error("-o wants the name of the JSON file; the picture stands beside it")
+    if args.pool and args.pool.exists():
+        parser.error(f"--pool: {args.pool} is there already, and may hold judgements")
     if args.pool and args.agreement:
         parser.error("--pool is for a search, not for --agreement")
     if args.agreement and not args.model:
@@ -2205,12 +2209,12 @@ def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[J
 
 def _check_name(args: argparse.Namespace) -> None:
     """Raise CollectionError if the expander has the name of something else in the results."""
-    taken = {*BASELINES, *agreement.ASKINGS, agreement.UNTUNED, "id", "text", "queries"}
+    taken = {*agreement.ASKINGS, agreement.UNTUNED} if args.agreement else {"id", "text", "queries"}
     names = {args.expansions: args.expansions and args.expansions.stem}
     if not args.agreement:
         names[args.model] = args.model and Path(args.model).name
     for source, name in names.items():
-        if name in taken:
+        if name in taken or name in BASELINES:
             raise CollectionError(f"{source}: {name} is the name of something else in the results: rename it")
 
 
@@ -2267,7 +2271,7 @@ def write_pool(path: Path, collection: Collection, unjudged: Mapping[str, Sequen
     """Rows for a qrels file whose score is still to be filled in, with query and title for the reader."""
     titles = {document.id: document.title for document in collection.documents}
     asked = {query.id: query.text for query in collection.queries}
-    rows = [("query-id", "corpus-id", "score", "query", "title")]
+    rows = [(*HEADER, "query", "title")]
     for id, found in unjudged.items():
         rows += [(id, one, "", *(" ".join(text.split()) for text in (asked[id], titles[one]))) for one in found]
     write_whole(path, "".join("\t".join(row) + "\n" for row in rows))
@@ -3118,7 +3122,10 @@ def check_same_search(candidate: Mapping[str, Any], deployed: Mapping[str, Any])
 
 
 def _search(candidate: Mapping[str, Any], deployed: Mapping[str, Any]) -> Check:
-    check_same_search(candidate["settings"], deployed["settings"])
+    try:
+        check_same_search(candidate["settings"], deployed["settings"])
+    except ResultsError as error:
+        return Check(retrieval_results.MAIN, "", "", False, str(error))
     sides = []
     for results in (candidate, deployed):
         name = results["expander"]["name"]
@@ -5208,7 +5215,11 @@ def read_deployed(repository: str, commit: str | None, candidate: Candidate) -> 
         except evaluation.ResultsError as error:
             print(f"{repository}@{revision}: {error}")
     search = hub.file_of(repository, SEARCH, commit)
-    searched = retrieval_results.read_results(search) if search else None
+    try:
+        searched = retrieval_results.read_results(search) if search else None
+    except evaluation.ResultsError as error:
+        print(f"{repository}@{commit}: {error}")
+        searched = None
     return Deployed(commit, files, found, searched, _base_results(repository, commit, candidate))
 
 
@@ -6534,7 +6545,7 @@ def _zero_hits(searched: Mapping[str, Any], name: str) -> float | None:
 
 The results file is one JSON object:
 
-    format        1; changes when the meaning of a key does
+    format        2; changes when the meaning of a key does
     settings      collection (name, documents, queries, a hash of documents and judgements), embedding model, bypass,
                   reward version
     expander      its name among the systems, which one it is, and how it was asked
@@ -6564,7 +6575,7 @@ from typing import Any
 from dataset.console import console_for_tables
 from evaluation import ResultsError
 
-FORMAT = 1
+FORMAT = 2
 MEASURES = ("nDCG@10", "RR", "R@20")
 MAIN = "nDCG@10"
 ORIGINAL = "original"
@@ -6582,9 +6593,13 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         name = results["expander"]["name"]
-        if results["format"] != FORMAT or not all(MAIN in row[name] for row in results["queries"]):
+        if results["format"] != FORMAT:
+            raise ResultsError(f"{path}: is of format {results['format']}, not {FORMAT}: measure it again")
+        if not all(MAIN in row[name] for row in results["queries"]):
             raise ValueError
         [results["settings"][key] for key in SAME_SEARCH], results["systems"][name]["gain"]
+    except ResultsError:
+        raise
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
@@ -8229,7 +8244,7 @@ SPOILERS: dict[str, Callable[[str, str], str]] = {
 #: {"_id": "n190", "text": "wifi 掉线 radar channel", "metadata": {"category": "mixed languages", "shares_words": true}}
 #: {"_id": "n191", "text": "Darlehen from father, muss ich interest bezahlen oder zinslos", "metadata": {"category": "mixed languages", "shares_words": true}}
 #: {"_id": "n192", "text": "remboursement as store credit or same card", "metadata": {"category": "mixed languages", "shares_words": true}}
-#: {"_id": "n193", "text": "tomates kaputt after all that Regen, what did we do wrong", "metadata": {"category": "mixed languages", "shares_words": true}}
+#: {"_id": "n193", "text": "tomates kaputt after all that Regen, what did we do wrong", "metadata": {"category": "mixed languages", "shares_words": false}}
 #: {"_id": "n194", "text": "la soupe de mamie, Rezept mit sauerkraut", "metadata": {"category": "mixed languages", "shares_words": false}}
 #: {"_id": "n195", "text": "hermes baby carbon copy /only:lex", "metadata": {"category": "only modes", "shares_words": true}}
 #: {"_id": "n196", "text": "type 812 rye levain bulk hours /only:lex", "metadata": {"category": "only modes", "shares_words": true}}

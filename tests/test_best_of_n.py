@@ -9,7 +9,7 @@ import pytest
 
 import reward
 import search
-from dataset.prepare_data import VAL_SHARE, split_of
+from dataset.prepare_data import VAL_SHARE, Preparation, split_of
 from dataset.schema import TrainingExample, load_examples
 from experiments.best_of_n.best_of_n import (
     HELD_OUT,
@@ -90,6 +90,14 @@ def test_reward_and_search_both_have_to_prefer_it(
     assert found.why == why
     assert found.text == (BETTER if why == TAKEN else example.render())
     assert found.score >= found.written_score
+
+
+def test_what_is_not_learned_does_not_count(embedder: search.Embedder) -> None:
+    example, bare = written(lex="acetone hungry"), Preparation(hyde_lines=0)
+    items = KnownItems([example, *OTHERS], embedder)
+    assert choose(example, [example.render()], items, bare).why == WORSE
+    found = choose(written(), [BETTER], items, bare)
+    assert (found.why, found.text) == (TAKEN, BETTER.partition("\n")[2])
 
 
 def test_a_hyde_does_not_find_itself(embedder: search.Embedder) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gate
+import retrieval_results
 from evaluation import ResultsError
 from tests.results import results
 
@@ -79,8 +80,17 @@ def test_search_may_not_get_worse_where_both_sides_know_it() -> None:
     assert failing(BETTER, candidate_search=worse, deployed_search=deployed) == ["nDCG@10, notes"]
     assert failing(BETTER, candidate_search=better, deployed_search=deployed) == []
     assert failing(BETTER, candidate_search=worse) == []
+    other = searched("old", [0.5], "other")
+    assert failing(BETTER, candidate_search=better, deployed_search=other) == ["nDCG@10"]
     with pytest.raises(ResultsError, match="differ in embedding"):
-        failing(BETTER, candidate_search=better, deployed_search=searched("old", [0.5], "other"))
+        gate.check_same_search(better["settings"], other["settings"])
+
+
+def test_results_of_another_format_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "search.json"
+    path.write_text(json.dumps({**searched("old", [0.5]), "format": 1}))
+    with pytest.raises(ResultsError, match="is of format 1, not 2: measure it again"):
+        retrieval_results.read_results(path)
 
 
 def test_the_command_stops_what_is_not_better(tiny_llama: Path, tmp_path: Path) -> None:

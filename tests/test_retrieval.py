@@ -174,7 +174,7 @@ def test_a_dataset_of_the_hub_is_read_from_its_clients_cache(tmp_path: Path, mon
         ("qrels.tsv", "q01\tkeepalive\t1\n", "judges for 'q01', a query that is not there"),
         ("corpus.jsonl", '{"_id": "a", "text": "x", "title": 1984}\n', "corpus.jsonl:1: wants a string as title"),
         ("corpus.jsonl", '{"_id": "a", "text": "x", "metadata": "b"}\n', "corpus.jsonl:1: wants an object as metadata"),
-        ("corpus.jsonl", '{"_id": "a", "text": "\\ud83d"}\n', "corpus.jsonl:1: "),
+        ("corpus.jsonl", '{"_id": "a", "text": "x", "title": "\\ud83d"}\n', "corpus.jsonl:1: "),
         ("qrels.tsv", "q1\tkeepalive\t0\n", "no query has a document of positive grade"),
         ("corpus.jsonl", "", "has neither corpus.jsonl nor markdown files"),
     ],
@@ -447,7 +447,7 @@ def test_what_nobody_judged_can_be_judged_and_added(tmp_path: Path) -> None:
     # As they are they say nothing; with a score they count.
     before = load_collection(str(folder))
     with (folder / "qrels.tsv").open("a", encoding="utf-8") as file:
-        file.writelines("\t".join(row) + "\n" for row in rows)
+        file.write((tmp_path / "pool.tsv").read_text("utf-8"))
     assert load_collection(str(folder)) == before
     with (folder / "qrels.tsv").open("a", encoding="utf-8") as file:
         file.write("\t".join([*rows[0][:2], "1", *rows[0][3:]]) + "\n")
@@ -487,8 +487,11 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str | Path], erro
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [["-o", "search.png"], ["--pool", "p.tsv", "--agreement", "models/smollm2"]])
-def test_what_would_be_lost_is_refused(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [["-o", "search.png"], ["--pool", "p.tsv", "--agreement", "models/smollm2"], ["--pool", NOTES / "qrels.tsv"]],
+)
+def test_what_would_be_lost_is_refused(words: list[str | Path]) -> None:
     done = run("--collection", NOTES, *words)
     assert done.returncode == 2
     assert "error: " in done.stderr

@@ -87,13 +87,16 @@ class Choice:
     why: str
 
 
-def best_sample(query: str, samples: Sequence[str]) -> str | None:
-    """The sample of the highest reward, of those that QMD reads whole: no line is dropped, none says another again."""
+def best_sample(query: str, samples: Sequence[str], how: Preparation = USUAL) -> str | None:
+    """What is learned of the sample of which that has the highest reward; None if QMD reads no sample whole.
+
+    Whole means that no line is dropped and none says another one again.
+    """
     whole = []
     for text in samples:
         served = qmd.served(query, text)
         if reward.valid_format(query, text) and not served.dropped and not served.duplicates:
-            whole.append(text)
+            whole.append(target_of(TrainingExample(query=query, output=qmd.parse(text)[0]), how))
     return max(whole, key=lambda text: reward.score_expansion(query, text), default=None)
 
 
@@ -122,7 +125,7 @@ def choose(example: TrainingExample, samples: Sequence[str], items: KnownItems, 
     """The written expansion, or the best sample where reward and search both prefer it to what is learned of that."""
     query, written = example.query, target_of(example, how)
     before = reward.score_expansion(query, written)
-    best = best_sample(query, samples)
+    best = best_sample(query, samples, how)
     score = reward.score_expansion(query, best) if best else 0.0
     if best is None:
         why = NOT_WHOLE

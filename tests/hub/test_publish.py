@@ -14,6 +14,7 @@ from huggingface_hub import CommitOperationAdd, hf_hub_download
 from safetensors.numpy import save_file
 
 import recipe
+import retrieval_results
 from dataset import prepare_data
 from evaluation import identity
 from hub import EVALUATION, REPOSITORIES
@@ -228,7 +229,7 @@ def searched(path: Path, weights: str | None, ndcg: float, queries: int = 8) -> 
     found = {"nDCG@10": ndcg, "RR": ndcg, "R@20": ndcg}
     systems = {name: {**found, "gain": [ndcg - 0.5] * 3} for name in ("original", "ours")}
     path.write_text(json.dumps({
-        "format": 1,
+        "format": retrieval_results.FORMAT,
         "settings": {
             "collection": "notes", "documents": 150, "collection_hash": "c", "queries": queries, "queries_hash": "q",
             "embedding": "m", "bypass": False,
