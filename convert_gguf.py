@@ -30,7 +30,7 @@
 
 Merges on CPU in the base's dtype, converts to f16, quantises, and writes a Modelfile for Ollama. Before a file gets its
 name it has to pass: the prompt gives the same tokens, the end of turn ends generation, f16 chooses the same token as
-transformers at 95% of the positions, and no quantisation scores more than --tolerance below f16.
+transformers at 95% of the positions, and no quantisation scores more than --tolerance below f16 for sure.
 
 Exit code 2 for bad input, 1 for a file that does not pass.
 """

@@ -78,6 +78,14 @@ def test_a_file_that_loses_too_much_is_not_kept(tiny_llama: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("loss", "passes"), [((5.5, -3.0, 14.0), True), ((5.5, 5.1, 6.0), False), ((-8.0, -9.0, -7.0), True)]
+)
+def test_a_loss_counts_where_it_is_sure(loss: tuple[float, float, float], passes: bool) -> None:
+    assert gguf_files._passes(0.99, {"f16": (0.0, 0.0, 0.0), "q8_0": loss}, 5) == passes
+    assert not gguf_files._passes(0.9, {"f16": (0.0, 0.0, 0.0)}, 5)
+
+
 def test_a_model_that_ends_elsewhere_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(tiny_llama, model)
