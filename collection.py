@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import hub
+import qmd
 from dataset.schema import normalize
 
 QRELS = ("qrels.tsv", "qrels/test.tsv")
 HEADER = ["query-id", "corpus-id", "score"]
-# Folders that QMD does not index, beside hidden ones (store.js, reindexCollection).
-_NOT_INDEXED = {"node_modules", "vendor", "dist", "build"}
 _HEADING = re.compile(r"^##?\s+(.+)$", re.MULTILINE)
 _SECOND_HEADING = re.compile(r"^##\s+(.+)$", re.MULTILINE)
 
@@ -82,7 +81,7 @@ def read_notes(folder: Path) -> list[Document]:
     documents = []
     for path in sorted(folder.rglob("*.md")):
         inside = path.relative_to(folder)
-        if _NOT_INDEXED & set(inside.parts[:-1]) or any(part.startswith(".") for part in inside.parts):
+        if set(qmd.EXCLUDED_FOLDERS) & set(inside.parts[:-1]) or any(part.startswith(".") for part in inside.parts):
             continue
         text = _text_of(path)
         if not text.strip():

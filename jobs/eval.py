@@ -3363,6 +3363,8 @@ def served(query: str, text: str) -> Served:
 FTS_TABLE = "CREATE VIRTUAL TABLE documents_fts USING fts5(filepath, title, body, tokenize='porter unicode61')"
 FTS_RANK = "bm25(documents_fts, 1.5, 4.0, 1.0)"  # store.js, searchFTS: path, title, body; lower is better
 RESULTS_PER_LIST = 20  # store.js, hybridQuery
+# Folders that are not indexed, nor is anything hidden, nor an empty file (store.js, reindexCollection).
+EXCLUDED_FOLDERS = ("node_modules", ".git", ".cache", "vendor", "dist", "build")
 
 # Unicode 16 code points with Script = Han, Hiragana, Katakana or Hangul, as JavaScript's \p{Script=...} has them.
 _CJK = (

@@ -1286,12 +1286,11 @@ from pathlib import Path
 from typing import Any
 
 import hub
+import qmd
 from dataset.schema import normalize
 
 QRELS = ("qrels.tsv", "qrels/test.tsv")
 HEADER = ["query-id", "corpus-id", "score"]
-# Folders that QMD does not index, beside hidden ones (store.js, reindexCollection).
-_NOT_INDEXED = {"node_modules", "vendor", "dist", "build"}
 _HEADING = re.compile(r"^##?\s+(.+)$", re.MULTILINE)
 _SECOND_HEADING = re.compile(r"^##\s+(.+)$", re.MULTILINE)
 
@@ -1353,7 +1352,7 @@ def read_notes(folder: Path) -> list[Document]:
     documents = []
     for path in sorted(folder.rglob("*.md")):
         inside = path.relative_to(folder)
-        if _NOT_INDEXED & set(inside.parts[:-1]) or any(part.startswith(".") for part in inside.parts):
+        if set(qmd.EXCLUDED_FOLDERS) & set(inside.parts[:-1]) or any(part.startswith(".") for part in inside.parts):
             continue
         text = _text_of(path)
         if not text.strip():
@@ -5679,6 +5678,8 @@ def served(query: str, text: str) -> Served:
 FTS_TABLE = "CREATE VIRTUAL TABLE documents_fts USING fts5(filepath, title, body, tokenize='porter unicode61')"
 FTS_RANK = "bm25(documents_fts, 1.5, 4.0, 1.0)"  # store.js, searchFTS: path, title, body; lower is better
 RESULTS_PER_LIST = 20  # store.js, hybridQuery
+# Folders that are not indexed, nor is anything hidden, nor an empty file (store.js, reindexCollection).
+EXCLUDED_FOLDERS = ("node_modules", ".git", ".cache", "vendor", "dist", "build")
 
 # Unicode 16 code points with Script = Han, Hiragana, Katakana or Hangul, as JavaScript's \p{Script=...} has them.
 _CJK = (

@@ -346,6 +346,7 @@ def test_index_and_limits_are_qmds(qmd_source: Path) -> None:
         " ".join(declared.split()).replace("IF NOT EXISTS ", "").replace("( ", "(").replace(" )", ")") == qmd.FTS_TABLE
     )
     assert qmd.FTS_RANK in store
+    assert f"excludeDirs = {json.dumps(list(qmd.EXCLUDED_FOLDERS))};" in store
     assert f"searchFTS(query, {qmd.RESULTS_PER_LIST}, collection)" in store
     assert f'queryType === "original" ? {qmd_search.ORIGINAL_WEIGHT} : {qmd_search.EXPANSION_WEIGHT}' in store
 
