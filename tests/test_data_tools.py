@@ -394,10 +394,14 @@ def test_prepared_rows_that_nobody_prepared_are_refused(row: dict, says: str, tm
 def test_prepared_files_have_to_be_those_described(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     info = prepare_data.prepare(write(tmp_path / "x.jsonl", *many(20)), folder)
-    for key, value in (("data_hash", "0"), ("counts", {}), ("parameters", {})):
+    for key, value in (("data_hash", "0"), ("counts", {}), ("parameters", 3)):
         (folder / "dataset_info.json").write_text(json.dumps({**info, key: value}))
         with pytest.raises(SchemaError, match=r"dataset_info\.json: is not what prepare_data\.py writes"):
             prepare_data.read_prepared(folder)
+    older = {key: value for key, value in info["parameters"].items() if key != "hyde_lines"}
+    (folder / "dataset_info.json").write_text(json.dumps({**info, "parameters": older}))
+    with pytest.raises(SchemaError, match=r"is of an older version of prepare_data\.py: prepare the data again"):
+        prepare_data.read_prepared(folder)
     (folder / "dataset_info.json").write_text(json.dumps({**info, "counts": {**info["counts"], "train": 5}}))
     with pytest.raises(SchemaError, match="counts 5 rows of train"):
         prepare_data.read_prepared(folder)
