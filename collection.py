@@ -83,7 +83,7 @@ def read_notes(folder: Path) -> list[Document]:
         inside = path.relative_to(folder)
         if set(qmd.EXCLUDED_FOLDERS) & set(inside.parts[:-1]) or any(part.startswith(".") for part in inside.parts):
             continue
-        text = _text_of(path)
+        text = text_of(path)
         if not text.strip():
             continue
         documents.append(
@@ -97,7 +97,8 @@ def read_notes(folder: Path) -> list[Document]:
     return documents
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What a UTF-8 file holds. Raises CollectionError."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -155,7 +156,7 @@ def _read_corpus(path: Path) -> list[Document]:
 def _read_grades(path: Path) -> dict[str, dict[str, int]]:
     """Grades by query and document, of three columns, or four as trec_eval has them; what more there is are remarks."""
     grades: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(_text_of(path).splitlines(), 1):
+    for number, line in enumerate(text_of(path).splitlines(), 1):
         cells = line.split("\t")
         if len(cells) == 4 and cells[1] in ("0", "Q0"):
             del cells[1]

@@ -115,16 +115,21 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def _name(args: argparse.Namespace) -> str:
+    """What the expander is called in the results."""
+    return args.expansions.stem if args.expansions else Path(args.model).name or args.model
+
+
 def _expanded(args: argparse.Namespace, queries: Sequence[JudgedQuery]) -> tuple[str, retrieval.Expansions, dict]:
     """The expander's name, its texts, and how it was asked."""
     if args.expansions:
-        return args.expansions.stem, retrieval.read_expansions(args.expansions, queries), {"file": str(args.expansions)}
+        return _name(args), retrieval.read_expansions(args.expansions, queries), {"file": str(args.expansions)}
     expander = expand.load_expander(args.model)
     texts = [query.text for query in queries]
     said = [generations(expander, texts, Asking(seed=seed)) for seed in args.seeds]
     # QMD falls back to lines of its own where a model says nothing; an empty text is no expansion.
     found = {text: [one.text or "\n" for one in samples] for text, *samples in zip(texts, *said, strict=True)}
-    return Path(args.model).name or args.model, found, _described(args, expander, queries)
+    return _name(args), found, _described(args, expander, queries)
 
 
 def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[JudgedQuery]) -> dict[str, Any]:
@@ -135,12 +140,9 @@ def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[J
 def _check_name(args: argparse.Namespace) -> None:
     """Raise CollectionError if the expander has the name of something else in the results."""
     taken = {*agreement.ASKINGS, agreement.UNTUNED} if args.agreement else {"id", "text", "queries"}
-    names = {args.expansions: args.expansions and args.expansions.stem}
-    if not args.agreement:
-        names[args.model] = args.model and Path(args.model).name
-    for source, name in names.items():
-        if name in taken or name in BASELINES:
-            raise CollectionError(f"{source}: {name} is the name of something else in the results: rename it")
+    source = args.expansions or (None if args.agreement else args.model)
+    if source and (name := _name(args)) in taken | BASELINES.keys():
+        raise CollectionError(f"{source}: {name} is the name of something else in the results: rename it")
 
 
 def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str,
     """How well the score agrees with search; the results file without its settings."""
     queries = collection.queries
     _check_name(args)
-    written = {args.expansions.stem: retrieval.read_expansions(args.expansions, queries)} if args.expansions else {}
+    written = {_name(args): retrieval.read_expansions(args.expansions, queries)} if args.expansions else {}
     tuned = expand.load_expander(args.model)
     base_model = args.untuned or tuned.base_model
     untuned = expand.load_expander(base_model) if base_model else None

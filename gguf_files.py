@@ -199,7 +199,7 @@ def check(folder: Path, name: str, quants: Sequence[str], queries: int, toleranc
     sequences = _greedy_sequences(truth, [query.text for query in asked])
     chosen = [_chosen(model, tokens) for tokens, _ in sequences]
     del model
-    reports, losses, first = [], {}, None
+    reports, found = [], {}
     for quantisation in (F16, *quants):
         path = _place(folder, quantisation)
         expander = LlamaExpander(path)
@@ -207,8 +207,7 @@ def check(folder: Path, name: str, quants: Sequence[str], queries: int, toleranc
         same = _same_tokens(path, sequences, chosen)
         results = evaluation.evaluate(expander, asked, evaluation.Settings.of(expander, asked, "qmd", CHECK_SEEDS))
         rows = results["expansions"]
-        first = first or results
-        losses[quantisation] = evaluation.paired_difference(first, results)
+        found[quantisation] = results
         reports.append(
             FileReport(
                 file=f"{name}-{quantisation}.gguf",
@@ -225,6 +224,7 @@ def check(folder: Path, name: str, quants: Sequence[str], queries: int, toleranc
         )
     _print_reports(reports)
     (folder / "report.json").write_text(json.dumps([asdict(report) for report in reports], indent=1) + "\n")
+    losses = {quant: evaluation.paired_difference(found[F16], found[quant]) for quant in quants}
     return _passes(reports[0].same_tokens, losses, tolerance)
 
 
@@ -241,7 +241,7 @@ def _passes(same_tokens: float, losses: Mapping[str, tuple[float, float, float]]
     failures += [
         f"{quantisation} scores {loss:.1f} points less than f16, more than {tolerance:g}: {low:.1f} to {high:.1f}"
         for quantisation, (loss, low, high) in losses.items()
-        if quantisation != F16 and low > tolerance
+        if low > tolerance
     ]
     for failure in failures:
         screen.print(f"FAILED: {failure}")

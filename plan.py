@@ -68,7 +68,7 @@ def _served_rows(
 ) -> tuple[dict[str, list[dict[str, str]]], dict]:
     if prepare_data.is_prepared(data):
         rows, info = prepare_data.read_prepared(data)
-        for key in ("vec_lines", "hyde_lines"):
+        for key in prepare_data.LEARNED:
             asked, found = getattr(how, key), info["parameters"][key]
             if asked != found:
                 raise RecipeError(

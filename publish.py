@@ -45,7 +45,7 @@ import retrieval_results
 from candidate import BASE_RESULTS, FILES, SEARCH, Candidate, PublishError, base_of, read_candidate
 from dataset import console
 from dataset.files import sha256_of
-from dataset.prepare_data import USUAL, read_prepared
+from dataset.prepare_data import LEARNED, USUAL, read_prepared
 from dataset.schema import SchemaError
 
 ROOT = Path(__file__).resolve().parent
@@ -196,7 +196,7 @@ def publish_dataset(folder: Path, repository: str, *, dry_run: bool = False) -> 
     """Push prepared data, checked row by row. Returns 0. Raises HubError, SchemaError."""
     hub.check_unversioned(repository)
     rows, info = read_prepared(folder)
-    for key in ("vec_lines", "hyde_lines"):
+    for key in LEARNED:
         if (found := info["parameters"][key]) != (usual := getattr(USUAL, key)):
             raise SchemaError(folder, None, f"was prepared with {key} {found}; what is published has {usual}")
     parent = hub.head(repository)

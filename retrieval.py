@@ -9,7 +9,7 @@ from typing import Any
 
 import qmd
 from baselines import BASELINES
-from collection import Collection, CollectionError, JudgedQuery
+from collection import Collection, CollectionError, JudgedQuery, text_of
 from dataset.console import tracked
 from evaluation import mean_interval
 from lines import new_terms, read_line
@@ -30,13 +30,7 @@ def read_expansions(path: Path, queries: Sequence[JudgedQuery]) -> dict[str, lis
     Raises CollectionError on a bad line, or when a query of the collection has none.
     """
     found: dict[str, list[str]] = {query.text: [] for query in queries}
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise CollectionError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CollectionError(f"{path}: is not UTF-8") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text_of(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -203,8 +197,7 @@ def line_gains(
         gains = [mean(measured[key] for key in keys) - original[id][MAIN] for id, keys in groups[group].items()]
         count = sum(map(len, groups[group].values()))
         zero = round(silent[group] / count, 4) if group.startswith("lex") else None
-        gain = [round(value, 4) for value in mean_interval(gains)]
-        shown[group] = {"lines": count, "queries": len(gains), "gain": gain, "zero_hit": zero}
+        shown[group] = {"lines": count, "queries": len(gains), "gain": _mean_gain(gains), "zero_hit": zero}
     return shown
 
 
@@ -279,16 +272,15 @@ def _categories(
     return {
         category: {
             "queries": len(ids),
-            **{
-                name: [
-                    round(value, 4)
-                    for value in mean_interval([scores[name][id][MAIN] - scores[ORIGINAL][id][MAIN] for id in ids])
-                ]
-                for name in ours
-            },
+            **{name: _mean_gain([scores[name][id][MAIN] - scores[ORIGINAL][id][MAIN] for id in ids]) for name in ours},
         }
         for category, ids in sorted(members.items())
     }
+
+
+def _mean_gain(gains: Sequence[float]) -> list[float]:
+    """The mean of gains and its 95% interval, as a results file has them."""
+    return [round(value, 4) for value in mean_interval(gains)]
 
 
 def _rounded(found: Mapping[str, float]) -> dict[str, float]:
@@ -297,11 +289,10 @@ def _rounded(found: Mapping[str, float]) -> dict[str, float]:
 
 def _summary(ours: Mapping[str, Mapping[str, float]], alone: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     differences = [ours[id][MAIN] - alone[id][MAIN] for id in ours]
-    gain, low, high = mean_interval(differences)
     wins, losses = sum(value > 1e-9 for value in differences), sum(value < -1e-9 for value in differences)
     return {
         **{name: round(mean(found[name] for found in ours.values()), 4) for name in MEASURES},
-        "gain": [round(value, 4) for value in (gain, low, high)],
+        "gain": _mean_gain(differences),
         "wins": wins,
         "ties": len(differences) - wins - losses,
         "losses": losses,

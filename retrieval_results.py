@@ -36,13 +36,8 @@ FORMAT = 2
 MEASURES = ("nDCG@10", "RR", "R@20")
 MAIN = "nDCG@10"
 ORIGINAL = "original"
-SAME_SEARCH = (
-    "collection",
-    "collection_hash",
-    "queries_hash",
-    "embedding",
-    "bypass",
-)  # settings that two searches must share
+# Settings that two searches must share.
+SAME_SEARCH = ("collection", "collection_hash", "queries_hash", "embedding", "bypass")
 
 
 def read_results(path: Path) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Preparation:
 
 
 USUAL = Preparation()
+LEARNED = ("vec_lines", "hyde_lines")  # of the parameters, those that say what is learned of an example
 
 
 def hash_share(text: str, purpose: str) -> float:
@@ -222,7 +223,7 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
         parameters = dict(info["parameters"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
-    if not parameters.keys() >= {"vec_lines", "hyde_lines"}:
+    if not parameters.keys() >= set(LEARNED):
         raise SchemaError(noted, None, "is of an older version of prepare_data.py: prepare the data again")
     rows = {}
     for split, digest in digests.items():

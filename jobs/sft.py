@@ -1593,7 +1593,7 @@ def read_notes(folder: Path) -> list[Document]:
         inside = path.relative_to(folder)
         if set(qmd.EXCLUDED_FOLDERS) & set(inside.parts[:-1]) or any(part.startswith(".") for part in inside.parts):
             continue
-        text = _text_of(path)
+        text = text_of(path)
         if not text.strip():
             continue
         documents.append(
@@ -1607,7 +1607,8 @@ def read_notes(folder: Path) -> list[Document]:
     return documents
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What a UTF-8 file holds. Raises CollectionError."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -1665,7 +1666,7 @@ def _read_corpus(path: Path) -> list[Document]:
 def _read_grades(path: Path) -> dict[str, dict[str, int]]:
     """Grades by query and document, of three columns, or four as trec_eval has them; what more there is are remarks."""
     grades: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(_text_of(path).splitlines(), 1):
+    for number, line in enumerate(text_of(path).splitlines(), 1):
         cells = line.split("\t")
         if len(cells) == 4 and cells[1] in ("0", "Q0"):
             del cells[1]
@@ -1902,6 +1903,7 @@ class Preparation:
 
 
 USUAL = Preparation()
+LEARNED = ("vec_lines", "hyde_lines")  # of the parameters, those that say what is learned of an example
 
 
 def hash_share(text: str, purpose: str) -> float:
@@ -2056,7 +2058,7 @@ def read_prepared(folder: Path) -> tuple[dict[str, list[dict[str, str]]], dict]:
         parameters = dict(info["parameters"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(noted, None, f"is not what prepare_data.py writes: {error!r}") from None
-    if not parameters.keys() >= {"vec_lines", "hyde_lines"}:
+    if not parameters.keys() >= set(LEARNED):
         raise SchemaError(noted, None, "is of an older version of prepare_data.py: prepare the data again")
     rows = {}
     for split, digest in digests.items():
@@ -2428,16 +2430,21 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def _name(args: argparse.Namespace) -> str:
+    """What the expander is called in the results."""
+    return args.expansions.stem if args.expansions else Path(args.model).name or args.model
+
+
 def _expanded(args: argparse.Namespace, queries: Sequence[JudgedQuery]) -> tuple[str, retrieval.Expansions, dict]:
     """The expander's name, its texts, and how it was asked."""
     if args.expansions:
-        return args.expansions.stem, retrieval.read_expansions(args.expansions, queries), {"file": str(args.expansions)}
+        return _name(args), retrieval.read_expansions(args.expansions, queries), {"file": str(args.expansions)}
     expander = expand.load_expander(args.model)
     texts = [query.text for query in queries]
     said = [generations(expander, texts, Asking(seed=seed)) for seed in args.seeds]
     # QMD falls back to lines of its own where a model says nothing; an empty text is no expansion.
     found = {text: [one.text or "\n" for one in samples] for text, *samples in zip(texts, *said, strict=True)}
-    return Path(args.model).name or args.model, found, _described(args, expander, queries)
+    return _name(args), found, _described(args, expander, queries)
 
 
 def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[JudgedQuery]) -> dict[str, Any]:
@@ -2448,12 +2455,9 @@ def _described(args: argparse.Namespace, expander: Expander, queries: Sequence[J
 def _check_name(args: argparse.Namespace) -> None:
     """Raise CollectionError if the expander has the name of something else in the results."""
     taken = {*agreement.ASKINGS, agreement.UNTUNED} if args.agreement else {"id", "text", "queries"}
-    names = {args.expansions: args.expansions and args.expansions.stem}
-    if not args.agreement:
-        names[args.model] = args.model and Path(args.model).name
-    for source, name in names.items():
-        if name in taken or name in BASELINES:
-            raise CollectionError(f"{source}: {name} is the name of something else in the results: rename it")
+    source = args.expansions or (None if args.agreement else args.model)
+    if source and (name := _name(args)) in taken | BASELINES.keys():
+        raise CollectionError(f"{source}: {name} is the name of something else in the results: rename it")
 
 
 def search_with(args: argparse.Namespace, collection: Collection) -> dict[str, Any]:
@@ -2471,7 +2475,7 @@ def compare_score(args: argparse.Namespace, collection: Collection) -> dict[str,
     """How well the score agrees with search; the results file without its settings."""
     queries = collection.queries
     _check_name(args)
-    written = {args.expansions.stem: retrieval.read_expansions(args.expansions, queries)} if args.expansions else {}
+    written = {_name(args): retrieval.read_expansions(args.expansions, queries)} if args.expansions else {}
     tuned = expand.load_expander(args.model)
     base_model = args.untuned or tuned.base_model
     untuned = expand.load_expander(base_model) if base_model else None
@@ -3684,7 +3688,7 @@ def check(folder: Path, name: str, quants: Sequence[str], queries: int, toleranc
     sequences = _greedy_sequences(truth, [query.text for query in asked])
     chosen = [_chosen(model, tokens) for tokens, _ in sequences]
     del model
-    reports, losses, first = [], {}, None
+    reports, found = [], {}
     for quantisation in (F16, *quants):
         path = _place(folder, quantisation)
         expander = LlamaExpander(path)
@@ -3692,8 +3696,7 @@ def check(folder: Path, name: str, quants: Sequence[str], queries: int, toleranc
         same = _same_tokens(path, sequences, chosen)
         results = evaluation.evaluate(expander, asked, evaluation.Settings.of(expander, asked, "qmd", CHECK_SEEDS))
         rows = results["expansions"]
-        first = first or results
-        losses[quantisation] = evaluation.paired_difference(first, results)
+        found[quantisation] = results
         reports.append(
             FileReport(
                 file=f"{name}-{quantisation}.gguf",
@@ -3710,6 +3713,7 @@ def check(folder: Path, name: str, quants: Sequence[str], queries: int, toleranc
         )
     _print_reports(reports)
     (folder / "report.json").write_text(json.dumps([asdict(report) for report in reports], indent=1) + "\n")
+    losses = {quant: evaluation.paired_difference(found[F16], found[quant]) for quant in quants}
     return _passes(reports[0].same_tokens, losses, tolerance)
 
 
@@ -3726,7 +3730,7 @@ def _passes(same_tokens: float, losses: Mapping[str, tuple[float, float, float]]
     failures += [
         f"{quantisation} scores {loss:.1f} points less than f16, more than {tolerance:g}: {low:.1f} to {high:.1f}"
         for quantisation, (loss, low, high) in losses.items()
-        if quantisation != F16 and low > tolerance
+        if low > tolerance
     ]
     for failure in failures:
         screen.print(f"FAILED: {failure}")
@@ -5612,7 +5616,7 @@ def _served_rows(
 ) -> tuple[dict[str, list[dict[str, str]]], dict]:
     if prepare_data.is_prepared(data):
         rows, info = prepare_data.read_prepared(data)
-        for key in ("vec_lines", "hyde_lines"):
+        for key in prepare_data.LEARNED:
             asked, found = getattr(how, key), info["parameters"][key]
             if asked != found:
                 raise RecipeError(
@@ -5797,7 +5801,7 @@ import retrieval_results
 from candidate import BASE_RESULTS, FILES, SEARCH, Candidate, PublishError, base_of, read_candidate
 from dataset import console
 from dataset.files import sha256_of
-from dataset.prepare_data import USUAL, read_prepared
+from dataset.prepare_data import LEARNED, USUAL, read_prepared
 from dataset.schema import SchemaError
 
 ROOT = Path(__file__).resolve().parent
@@ -5948,7 +5952,7 @@ def publish_dataset(folder: Path, repository: str, *, dry_run: bool = False) -> 
     """Push prepared data, checked row by row. Returns 0. Raises HubError, SchemaError."""
     hub.check_unversioned(repository)
     rows, info = read_prepared(folder)
-    for key in ("vec_lines", "hyde_lines"):
+    for key in LEARNED:
         if (found := info["parameters"][key]) != (usual := getattr(USUAL, key)):
             raise SchemaError(folder, None, f"was prepared with {key} {found}; what is published has {usual}")
     parent = hub.head(repository)
@@ -7015,7 +7019,7 @@ from typing import Any
 
 import qmd
 from baselines import BASELINES
-from collection import Collection, CollectionError, JudgedQuery
+from collection import Collection, CollectionError, JudgedQuery, text_of
 from dataset.console import tracked
 from evaluation import mean_interval
 from lines import new_terms, read_line
@@ -7036,13 +7040,7 @@ def read_expansions(path: Path, queries: Sequence[JudgedQuery]) -> dict[str, lis
     Raises CollectionError on a bad line, or when a query of the collection has none.
     """
     found: dict[str, list[str]] = {query.text: [] for query in queries}
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise CollectionError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CollectionError(f"{path}: is not UTF-8") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text_of(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -7209,8 +7207,7 @@ def line_gains(
         gains = [mean(measured[key] for key in keys) - original[id][MAIN] for id, keys in groups[group].items()]
         count = sum(map(len, groups[group].values()))
         zero = round(silent[group] / count, 4) if group.startswith("lex") else None
-        gain = [round(value, 4) for value in mean_interval(gains)]
-        shown[group] = {"lines": count, "queries": len(gains), "gain": gain, "zero_hit": zero}
+        shown[group] = {"lines": count, "queries": len(gains), "gain": _mean_gain(gains), "zero_hit": zero}
     return shown
 
 
@@ -7285,16 +7282,15 @@ def _categories(
     return {
         category: {
             "queries": len(ids),
-            **{
-                name: [
-                    round(value, 4)
-                    for value in mean_interval([scores[name][id][MAIN] - scores[ORIGINAL][id][MAIN] for id in ids])
-                ]
-                for name in ours
-            },
+            **{name: _mean_gain([scores[name][id][MAIN] - scores[ORIGINAL][id][MAIN] for id in ids]) for name in ours},
         }
         for category, ids in sorted(members.items())
     }
+
+
+def _mean_gain(gains: Sequence[float]) -> list[float]:
+    """The mean of gains and its 95% interval, as a results file has them."""
+    return [round(value, 4) for value in mean_interval(gains)]
 
 
 def _rounded(found: Mapping[str, float]) -> dict[str, float]:
@@ -7303,11 +7299,10 @@ def _rounded(found: Mapping[str, float]) -> dict[str, float]:
 
 def _summary(ours: Mapping[str, Mapping[str, float]], alone: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     differences = [ours[id][MAIN] - alone[id][MAIN] for id in ours]
-    gain, low, high = mean_interval(differences)
     wins, losses = sum(value > 1e-9 for value in differences), sum(value < -1e-9 for value in differences)
     return {
         **{name: round(mean(found[name] for found in ours.values()), 4) for name in MEASURES},
-        "gain": [round(value, 4) for value in (gain, low, high)],
+        "gain": _mean_gain(differences),
         "wins": wins,
         "ties": len(differences) - wins - losses,
         "losses": losses,
@@ -7364,13 +7359,8 @@ FORMAT = 2
 MEASURES = ("nDCG@10", "RR", "R@20")
 MAIN = "nDCG@10"
 ORIGINAL = "original"
-SAME_SEARCH = (
-    "collection",
-    "collection_hash",
-    "queries_hash",
-    "embedding",
-    "bypass",
-)  # settings that two searches must share
+# Settings that two searches must share.
+SAME_SEARCH = ("collection", "collection_hash", "queries_hash", "embedding", "bypass")
 
 
 def read_results(path: Path) -> dict[str, Any]:
