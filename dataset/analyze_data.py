@@ -31,7 +31,8 @@ import qmd
 from dataset.console import console_for_tables, run
 from dataset.schema import SchemaError, TrainingExample, data_files, load_examples
 from dataset.validate_schema import near_copies
-from query import asks_how_to
+from lines import new_terms, read_line
+from query import asks_how_to, read_query
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENING = 4  # words
@@ -67,13 +68,11 @@ def share_with_own_pairs(examples: Iterable[TrainingExample]) -> float:
     """Of the queries of three content words and more, the share answered by two lex lines of their own words."""
     found = []
     for example in examples:
-        asked, mode = qmd.split_mode(example.query)
-        asked_words = set(language.words(asked))
-        if mode or len(asked_words - language.stop_words(language.query_language(asked))) < 3:
+        query = read_query(example.query)
+        if query.only or query.length < 3:
             continue
-        own = language.stems(asked_words)
-        lex = [line.text for line in example.output if line.type == "lex"]
-        found.append(sum(language.stems(language.words(line)) <= own for line in lex) >= 2)
+        lex = [read_line(query, line) for line in example.output if line.type == "lex"]
+        found.append(sum(new_terms(query, judged) == 0 for judged in lex) >= 2)
     return _share(found)
 
 
