@@ -11,6 +11,7 @@
 #   "psutil",
 #   "pydantic>=2.12",
 #   "rich",
+#   "scipy",
 #   "torch",
 #   "transformers",
 # ]
