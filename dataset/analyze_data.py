@@ -113,8 +113,9 @@ def _query_form(query: str) -> str:
 
 
 def _language(example: TrainingExample) -> str:
-    """The language of the longest line, which tells more than a short query."""
-    return language.query_language(max((line.text for line in example.output), key=len)) or "?"
+    """The language of all that an example says, which tells more than a short query."""
+    said = [qmd.split_mode(example.query)[0], *(line.text for line in example.output)]
+    return language.query_language(" ".join(said)) or "?"
 
 
 def _line_counts(example: TrainingExample) -> str:
@@ -122,9 +123,24 @@ def _line_counts(example: TrainingExample) -> str:
     return " ".join(f"{counts[kind]} {kind}" for kind in qmd.LINE_TYPES)
 
 
+def names_in_lex(examples: Iterable[TrainingExample]) -> float:
+    """Of the names in queries that lex lines answer, the share that stands in one of them."""
+    wanted = held = 0
+    for example in examples:
+        query = read_query(example.query)
+        if query.only in (None, "lex"):
+            lex = [read_line(query, line).names for line in example.output if line.type == "lex"]
+            wanted += len(query.names)
+            held += len(frozenset().union(*lex))
+    return held / wanted if wanted else 1.0
+
+
 def _filler_lines(examples: Iterable[TrainingExample]) -> int:
+    def bare(text: str) -> set[str]:
+        return set(text.lower().replace('"', " ").split())
+
     return sum(
-        bool((lexicon.FILLER_WORDS & set(line.text.lower().split())) - set(example.query.lower().split()))
+        bool(lexicon.FILLER_WORDS & (bare(line.text) - bare(example.query)))
         for example in examples
         for line in example.output
         if line.type == "lex"
@@ -161,6 +177,7 @@ def analyze(examples: Sequence[TrainingExample]) -> dict:
             "longest lex line, terms": max(terms, default=0),
             "examples with a lex line that stands in their hyde": share_in_own_hyde(examples),
             "longer queries with two lex lines of their own words": share_with_own_pairs(examples),
+            "names of queries that stand in a lex line": names_in_lex(examples),
             "most frequent opening of vec, share": max(openings(texts["vec"]).values(), default=0)
             / max(1, len(texts["vec"])),
             "most frequent opening of hyde, share": max(openings(texts["hyde"]).values(), default=0)

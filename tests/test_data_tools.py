@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from statistics import mean
 
@@ -629,8 +630,23 @@ def test_the_data_is_worth_training_on() -> None:
     assert figures["longest lex line, terms"] <= 4
     assert figures["examples with a lex line that stands in their hyde"] >= 0.85
     assert figures["longer queries with two lex lines of their own words"] >= 0.9
+    assert figures["names of queries that stand in a lex line"] >= 0.98
     assert figures["lex lines with filler"] == 0
     assert figures["most frequent opening of vec, share"] <= 0.01
     assert figures["most frequent opening of hyde, share"] <= 0.01
     assert figures["distinct-2 of hydes"] >= 0.75
     assert figures["needless how to, share of examples"] <= 0.12
+
+
+def test_the_data_is_of_all_kinds() -> None:
+    files = {path.name: load_examples(path) for path in (ROOT / "data").glob("*.jsonl")}
+    assert {name: len(found) for name, found in files.items() if not 100 <= len(found) <= 250} == {}
+    examples = [example for found in files.values() for example in found]
+    assert len(examples) >= 3000
+    assert [example.query for example in examples if not example.category] == []
+    languages = analyze_data.analyze(examples)["languages"]
+    assert sum(count for language, count in languages.items() if language not in ("en", "?")) >= 600
+    assert len(set(languages) - {"en", "?", "zh/ja"}) == 14
+    only = Counter(qmd.split_mode(example.query)[1] for example in examples)
+    assert min(only["lex"], only["vec"], only["hyde"]) >= 30
+    assert 0.04 <= 1 - only[None] / len(examples) <= 0.06
