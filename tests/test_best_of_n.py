@@ -9,7 +9,7 @@ import pytest
 
 import reward
 import search
-from dataset.prepare_data import VAL_SHARE, Preparation, split_of
+from dataset.prepare_data import VAL_SHARE, Preparation, prepare, split_of
 from dataset.schema import TrainingExample, load_examples
 from experiments.best_of_n.best_of_n import (
     HELD_OUT,
@@ -25,6 +25,8 @@ from experiments.best_of_n.best_of_n import (
     distil,
     report_of,
 )
+from plan import learned_lines
+from recipe import load_recipe
 from tests.conftest import ROOT
 
 QUERY = "acetone smell"
@@ -131,7 +133,10 @@ def test_the_command_goes_on_and_writes_examples_to_train_on(tmp_path: Path) -> 
         assert done.returncode == 0, done.stderr
         return (output / "data.jsonl").read_text("utf-8")
 
-    assert run(tmp_path / "one") == run(tmp_path / "two")
+    first, (said,) = run(tmp_path / "one"), (tmp_path / "one" / "samples").iterdir()
+    samples = said.read_bytes()
+    assert run(tmp_path / "one") == first
+    assert said.read_bytes() == samples  # nobody was asked again
     before, after = load_examples(data), load_examples(tmp_path / "one" / "data.jsonl")
     report = json.loads((tmp_path / "one" / "report.json").read_text())
     assert report["asked"] == 2
@@ -140,6 +145,15 @@ def test_the_command_goes_on_and_writes_examples_to_train_on(tmp_path: Path) -> 
     assert [example.query for example in changed] == report["taken"]
     assert all(split_of(example.query, VAL_SHARE) == "train" for example in changed)
     assert report["reward_version"] == reward.REWARD_VERSION
+
+
+def test_the_small_model_can_be_trained_again(tmp_path: Path) -> None:
+    """What it learned stands beside it: its recipe and its examples are those that its run.json names."""
+    folder, recipe = ROOT / "models" / "smollm2", load_recipe(ROOT / "configs" / "sft-smollm2.yaml")
+    identity = json.loads((folder / "run.json").read_text())["identity"]
+    assert identity["recipe"] == recipe.digest()
+    prepared = prepare(folder / "data.jsonl", tmp_path, learned_lines(recipe.training))
+    assert identity["data"] == prepared["data_hash"]
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
