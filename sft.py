@@ -36,7 +36,7 @@ def _hardware(recipe: Recipe) -> base.Hardware:
         "train the small model with uv run train.py sft --config configs/sft-smollm2.yaml, or configs/sft.yaml in the "
         "cloud with hf jobs uv run jobs/sft.py",
     )
-    hardware = base.choose_hardware(device, training.dtype, training.attention, training=True)
+    hardware = base.choose_hardware(device, training.dtype, training.attention, precise=False)
     from packing import PACKED, can_pack
 
     if training.attention not in ("auto", PACKED):

@@ -576,10 +576,11 @@ def available_device() -> str:
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def choose_hardware(device: str, dtype: str = "auto", attention: str = "auto", *, training: bool = False) -> Hardware:
+def choose_hardware(device: str, dtype: str = "auto", attention: str = "auto", *, precise: bool = True) -> Hardware:
     """Resolve "auto": bfloat16 on a GPU that has it, float16 on older ones, float32 on a CPU.
 
-    A CPU that multiplies bfloat16 itself trains in it, half as long again as fast; elsewhere it is slower there.
+    A CPU that multiplies bfloat16 itself takes it where `precise` is off, as for training, which is then half as long
+    again as fast; elsewhere it is slower there.
     PyTorch's own scaled-dot-product attention everywhere: it needs no further package and picks its kernel itself.
     """
     import torch
@@ -589,7 +590,7 @@ def choose_hardware(device: str, dtype: str = "auto", attention: str = "auto", *
         native = {
             "cuda": device == "cuda" and torch.cuda.is_bf16_supported(),
             "mps": True,
-            "cpu": training and bool(capable.get("avx512_bf16") or capable.get("amx_bf16")),
+            "cpu": not precise and bool(capable.get("avx512_bf16") or capable.get("amx_bf16")),
         }[device]
         dtype = "bfloat16" if native else "float16" if device == "cuda" else "float32"
     return Hardware(device, dtype, "sdpa" if attention == "auto" else attention)
@@ -8235,7 +8236,7 @@ def _hardware(recipe: Recipe) -> base.Hardware:
         "train the small model with uv run train.py sft --config configs/sft-smollm2.yaml, or configs/sft.yaml in the "
         "cloud with hf jobs uv run jobs/sft.py",
     )
-    hardware = base.choose_hardware(device, training.dtype, training.attention, training=True)
+    hardware = base.choose_hardware(device, training.dtype, training.attention, precise=False)
     from packing import PACKED, can_pack
 
     if training.attention not in ("auto", PACKED):

@@ -177,21 +177,21 @@ def test_bfloat16_learns_as_float32_does(undisturbed: Path, tiny_qwen3: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("device", "capable", "training", "dtype"),
+    ("device", "capable", "precise", "dtype"),
     [
-        ("cpu", {"avx512_bf16": True}, True, "bfloat16"),
-        ("cpu", {"amx_bf16": True}, True, "bfloat16"),
-        ("cpu", {"avx2": True}, True, "float32"),
-        ("cpu", {"amx_bf16": True}, False, "float32"),
-        ("mps", {}, False, "bfloat16"),
+        ("cpu", {"avx512_bf16": True}, False, "bfloat16"),
+        ("cpu", {"amx_bf16": True}, False, "bfloat16"),
+        ("cpu", {"avx2": True}, False, "float32"),
+        ("cpu", {"amx_bf16": True}, True, "float32"),
+        ("mps", {}, True, "bfloat16"),
     ],
 )
 def test_the_dtype_is_the_hardwares(
-    device: str, capable: dict[str, bool], training: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+    device: str, capable: dict[str, bool], precise: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capable)
-    assert base.choose_hardware(device, training=training).dtype == dtype
-    assert base.choose_hardware(device, "float16", "eager", training=training).dtype == "float16"
+    assert base.choose_hardware(device, precise=precise).dtype == dtype
+    assert base.choose_hardware(device, "float16", "eager", precise=precise).dtype == "float16"
 
 
 def test_a_finished_run_is_not_trained_again(undisturbed: Path, tiny_qwen3: Path) -> None:

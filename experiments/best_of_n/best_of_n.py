@@ -205,7 +205,7 @@ def main() -> int:
         asked = evaluation.spread(trained, args.limit)
         # Samples need no more precision than training, and where that is bfloat16 they take less than half the time.
         device = base.available_device()
-        expander = expand.load_expander(args.model, dtype=base.choose_hardware(device, training=True).dtype)
+        expander = expand.load_expander(args.model, dtype=base.choose_hardware(device, precise=False).dtype)
         queries, folder = [example.query for example in asked], args.output / "samples"
         said = [generations(expander, queries, Asking(seed=seed), folder) for seed in range(1, args.n + 1)]
         samples = [[one.text for one in row if one.finished] for row in zip(*said, strict=True)]
